@@ -1,0 +1,204 @@
+//! Lines → events. Owns the state that the standard keeps per stream: the data, type and
+//! id buffers, and the last event id. It never blocks, never fails and never grows past
+//! the event size limit.
+
+use crate::lines::{Line, Lines, split_field};
+
+/// Default limit of one event's fields together: 16 MiB.
+pub const DEFAULT_MAX_EVENT_SIZE: usize = 16 * 1024 * 1024;
+
+/// Something that the stream said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// An event was dispatched.
+    Event(Event),
+    /// A `retry:` line: the reconnection time in milliseconds. Reported when the line is
+    /// read, also in a block that yields no event.
+    Retry(u64),
+    /// A comment line, without its colon. Given out at once, not at the blank line.
+    Comment(String),
+    /// A block was larger than the limit. It was skipped whole, its id does not count, and
+    /// decoding goes on after its blank line.
+    Oversized {
+        /// The limit that it exceeded, in bytes.
+        limit: usize,
+    },
+}
+
+/// A dispatched event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    /// The event's type; `"message"` when the stream named none.
+    pub event: String,
+    /// The data: the `data` lines joined by LF.
+    pub data: String,
+    /// The last event id in force after this event; empty if none is.
+    pub last_event_id: String,
+    /// The `topic:` field, which stock EventSource ignores.
+    pub topic: Option<String>,
+}
+
+/// An incremental decoder of one `text/event-stream`, and of the streams that follow it on
+/// later connections (see [`Decoder::reconnected`]).
+///
+/// ```
+/// use eventwall_sse::{Decoder, Item};
+/// let mut decoder = Decoder::new();
+/// let mut items = Vec::new();
+/// decoder.feed(b"data: hel", |item| items.push(item));
+/// decoder.feed(b"lo\n\n", |item| items.push(item));
+/// assert!(matches!(&items[..], [Item::Event(e)] if e.data == "hello" && e.event == "message"));
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    lines: Lines,
+    block: Block,
+    last_event_id: String,
+    limit: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder with [`DEFAULT_MAX_EVENT_SIZE`] and no last event id.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_max_event_size(DEFAULT_MAX_EVENT_SIZE)
+    }
+
+    /// A decoder that skips any event whose `data`, `event`, `id` and `topic` lines take
+    /// more than `limit` bytes together.
+    #[must_use]
+    pub fn with_max_event_size(limit: usize) -> Self {
+        Self {
+            lines: Lines::default(),
+            block: Block::default(),
+            last_event_id: String::new(),
+            limit,
+        }
+    }
+
+    /// Presets the last event id, as if a stream had sent it.
+    #[must_use]
+    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
+        self.last_event_id = id.into();
+        self.block.id.clone_from(&self.last_event_id);
+        self
+    }
+
+    /// The id to send as `Last-Event-ID` on a reconnect; when empty, no header is sent.
+    /// An id counts from its blank line on, also in a block without data.
+    #[must_use]
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// Call when the connection has ended: an unfinished line and block are discarded,
+    /// with their id, and the next bytes begin a new stream. The last event id stays.
+    pub fn reconnected(&mut self) {
+        self.lines = Lines::default();
+        self.block = Block { id: self.last_event_id.clone(), ..Block::default() };
+    }
+
+    /// Decodes the next bytes and gives `sink` each item as soon as it is complete.
+    pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(Item)) {
+        let Self { lines, block, last_event_id, limit } = self;
+        lines.feed(chunk, *limit, |line| block.line(&line, *limit, last_event_id, &mut sink));
+    }
+}
+
+/// The buffers of the block being read.
+#[derive(Debug, Default)]
+struct Block {
+    data: String,
+    event: String,
+    topic: Option<String>,
+    /// The "last event ID buffer" of the standard: it outlives the block.
+    id: String,
+    /// Bytes of the fields so far, against the limit.
+    size: usize,
+    oversized: bool,
+}
+
+impl Block {
+    fn line(
+        &mut self,
+        line: &Line<'_>,
+        limit: usize,
+        last: &mut String,
+        sink: &mut impl FnMut(Item),
+    ) {
+        match line {
+            Line::Whole([]) => self.dispatch(limit, last, sink),
+            Line::Whole([b':', comment @ ..]) => sink(Item::Comment(lossy(comment))),
+            Line::Whole(line) => self.field(line, limit, sink),
+            Line::Cut(start) => self.oversized |= is_kept(split_field(start).0),
+        }
+    }
+
+    fn field(&mut self, line: &[u8], limit: usize, sink: &mut impl FnMut(Item)) {
+        let (name, value) = split_field(line);
+        if is_kept(name) {
+            self.size = self.size.saturating_add(line.len());
+            self.oversized |= self.size > limit;
+        }
+        match name {
+            b"retry" => {
+                if let Some(ms) = parse_retry(value) {
+                    sink(Item::Retry(ms));
+                }
+            }
+            _ if self.oversized => self.data = String::new(),
+            b"data" => {
+                self.data.push_str(&String::from_utf8_lossy(value));
+                self.data.push('\n');
+            }
+            b"event" => self.event = lossy(value),
+            b"topic" => self.topic = Some(lossy(value)),
+            b"id" if !value.contains(&0) => self.id = lossy(value),
+            _ => {}
+        }
+    }
+
+    /// The blank line.
+    fn dispatch(&mut self, limit: usize, last: &mut String, sink: &mut impl FnMut(Item)) {
+        let block = std::mem::take(self);
+        if block.oversized {
+            self.id.clone_from(last);
+            return sink(Item::Oversized { limit });
+        }
+        last.clone_from(&block.id);
+        self.id = block.id;
+        let mut data = block.data;
+        if data.pop().is_none() {
+            return;
+        }
+        let event = if block.event.is_empty() { "message".into() } else { block.event };
+        sink(Item::Event(Event { event, data, last_event_id: last.clone(), topic: block.topic }));
+    }
+}
+
+/// Fields whose values are kept until the blank line, and so count against the limit.
+fn is_kept(name: &[u8]) -> bool {
+    matches!(name, b"data" | b"event" | b"id" | b"topic")
+}
+
+/// ASCII digits only, as the standard says: no sign, no space, no unit. Values beyond
+/// `u64` are ignored.
+fn parse_retry(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// The stream is UTF-8 whatever it says of itself; what is not becomes U+FFFD. No line end
+/// can be part of a multi-byte character, so decoding line by line equals decoding the
+/// stream.
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
