@@ -1,5 +1,6 @@
 //! Replays the fuzzer's corpus with the fuzz target's own checks, so that every input that
 //! ever found a bug stays a plain test.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod support;
 

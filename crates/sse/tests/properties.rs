@@ -1,5 +1,6 @@
 //! Properties that hold for every input: chunking does not matter, a plain reading of the
 //! standard agrees, and what is encoded is what is decoded.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The byte vectors of `vectors/decoder.json`, in one piece and cut in every way that
 //! has found bugs in decoders.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod support;
 

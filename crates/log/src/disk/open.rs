@@ -1,0 +1,327 @@
+//! Opens a log: reads every segment, cuts a torn tail and says so, refuses damage, and
+//! begins a new epoch at a position that was never used.
+
+use std::{collections::HashSet, io, sync::Arc};
+
+use super::{
+    DiskConfig, Medium,
+    format::{Body, SegmentHeader, Stored},
+    index::{Index, Recent},
+    persist::{Persist, RESERVE},
+    scan::{Step, Walk, read_header, was_synced},
+    segment::Segment,
+    writer::WriterState,
+};
+use crate::{
+    Entry, Epoch, EpochSpan, Epochs, FileState, Millis, Position, StateError, sequencer::Sequencer,
+    topics::Topics,
+};
+
+/// Why a log could not be opened, in words that say what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The folder can't be created or written.
+    #[error(
+        "cannot write to {folder} ({reason}): make it writable or choose another folder with --data"
+    )]
+    Unwritable {
+        /// The data directory.
+        folder: String,
+        /// The cause, in the system's words.
+        reason: String,
+    },
+    /// Another process has it open.
+    #[error(
+        "{folder} is in use by another Eventwall: stop it or choose another folder with --data"
+    )]
+    Locked {
+        /// The data directory.
+        folder: String,
+    },
+    /// Stored bytes are not what was written.
+    #[error(
+        "the log is damaged in {file} at byte {offset} ({what}): restore the data directory from a backup, or start with an empty one"
+    )]
+    Damaged {
+        /// The file, relative to the data directory.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The system refused.
+    #[error("the log could not be opened: {0}")]
+    Io(String),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+impl From<StateError> for OpenError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Damaged(file) => damaged(&file, 0, "its checksum is wrong"),
+            other => Self::Io(other.to_string()),
+        }
+    }
+}
+
+/// What was found on opening.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenReport {
+    /// Entries in the log.
+    pub entries: u64,
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// What a crash had left unfinished, and was cut off.
+    pub torn: Option<TornTail>,
+}
+
+/// Bytes of a write that never finished and so was never acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTail {
+    /// The file, relative to the data directory.
+    pub file: String,
+    /// Where it was cut.
+    pub offset: u64,
+    /// How much was cut off.
+    pub bytes: u64,
+}
+
+pub(crate) struct Recovered {
+    pub(crate) index: Index,
+    pub(crate) writer: WriterState,
+    pub(crate) end: Position,
+}
+
+pub(crate) fn open(
+    medium: &Arc<dyn Medium>,
+    config: &DiskConfig,
+) -> Result<(Recovered, OpenReport), OpenError> {
+    let persist = Persist::new(FileState::new(medium.clone()));
+    let mut recovery = Recovery::new(medium, &persist, config)?;
+    for name in segment_names(&**medium)? {
+        recovery.segment(name)?;
+    }
+    recovery.close_gaps(&persist)?;
+    let report = recovery.report.clone();
+    Ok((recovery.begin_epoch(persist)?, report))
+}
+
+/// Segment files in the order of the log.
+fn segment_names(medium: &dyn Medium) -> io::Result<Vec<String>> {
+    let mut names = medium.list("log")?;
+    names.retain(|name| name.ends_with(".seg"));
+    names.sort_unstable();
+    Ok(names.into_iter().map(|name| format!("log/{name}")).collect())
+}
+
+struct Recovery<'a> {
+    medium: &'a Arc<dyn Medium>,
+    index: Index,
+    sequencer: Sequencer,
+    report: OpenReport,
+    time: Millis,
+    /// Positions whose data may lawfully be overwritten.
+    blanked: HashSet<Position>,
+    /// Segment names still to come: only the last may have a torn tail.
+    last_name: Option<String>,
+    stored_epochs: Option<(Epochs, Position)>,
+}
+
+impl<'a> Recovery<'a> {
+    fn new(
+        medium: &'a Arc<dyn Medium>,
+        persist: &Persist,
+        config: &DiskConfig,
+    ) -> Result<Self, OpenError> {
+        let blanked: HashSet<_> = persist.erased()?.into_iter().collect();
+        let index = Index {
+            segments: Vec::new(),
+            topics: Topics::default(),
+            epochs: Arc::new(Epochs::new(Epoch::random())),
+            erased: Arc::new(blanked.clone()),
+            recent: Recent::new(Position::START),
+            end: Position::START,
+            stopped: None,
+        };
+        Ok(Self {
+            medium,
+            index,
+            sequencer: Sequencer::new(Position(1), 0, config.idempotency_window),
+            report: OpenReport::default(),
+            time: 0,
+            blanked,
+            last_name: segment_names(&**medium)?.pop(),
+            stored_epochs: persist.epochs()?,
+        })
+    }
+
+    fn segment(&mut self, name: String) -> Result<(), OpenError> {
+        let file = self.medium.open(&name)?;
+        let is_last = self.last_name.as_ref() == Some(&name);
+        let header = match SegmentHeader::decode(&read_header(&*file)?) {
+            Ok(header) => header,
+            // A crash while the file was created: no entry was ever in it.
+            Err(_) if is_last && file.len()? <= super::format::SEGMENT_HEADER as u64 => {
+                return Ok(self.medium.remove(&name)?);
+            }
+            Err(what) => return Err(damaged(&name, 0, what)),
+        };
+        let missing = !self.index.segments.is_empty() && header.follows != self.index.end;
+        if missing || name != Segment::file_name(header.base) {
+            return Err(damaged(&name, 0, "a segment before it is missing"));
+        }
+        self.index.end = header.follows;
+        self.index.segments.push(Segment::new(name.into(), header, file));
+        self.entries(is_last)
+    }
+
+    /// Takes in the entries of the segment just pushed, batch by batch.
+    fn entries(&mut self, is_last: bool) -> Result<(), OpenError> {
+        let Some(segment) = self.index.segments.last() else { return Ok(()) };
+        let (name, file) = (segment.name.clone(), segment.file.clone());
+        let end = file.len()?;
+        let mut walk = Walk::new(file.clone(), segment.len, end);
+        let mut batch: Vec<Stored> = Vec::new();
+        let mut batch_start = segment.len;
+        let (offset, what) = loop {
+            match walk.next()? {
+                Step::Entry(offset, stored) => {
+                    if batch.is_empty() {
+                        batch_start = offset;
+                    }
+                    if let Err(what) = self.check(&stored, batch.last()) {
+                        break (offset, what);
+                    }
+                    let complete = !stored.more;
+                    batch.push(stored);
+                    if complete {
+                        batch.drain(..).for_each(|stored| self.add(stored));
+                    }
+                }
+                Step::End if batch.is_empty() => return Ok(()),
+                Step::End => break (end, "the file ends in the middle of a batch"),
+                Step::Bad(offset, what) => break (offset, what),
+            }
+        };
+        if !is_last || was_synced(&*file, offset, end)? {
+            return Err(damaged(&name, offset, what));
+        }
+        let cut = if batch.is_empty() { offset } else { batch_start };
+        file.truncate(cut)?;
+        file.sync()?;
+        self.report.torn = Some(TornTail { file: name.to_string(), offset: cut, bytes: end - cut });
+        Ok(())
+    }
+
+    fn check(&self, stored: &Stored, before: Option<&Stored>) -> Result<(), &'static str> {
+        let position = stored.body.position();
+        let last = before.map_or(self.index.end, |stored| stored.body.position());
+        let base = self.index.segments.last().map_or(Position::START, |s| s.header.base);
+        if position <= last || position < base {
+            return Err("an entry is out of order");
+        }
+        if matches!(stored.body, Body::Blank(_)) && !self.blanked.contains(&position) {
+            return Err("the checksum of an event's data is wrong");
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, stored: Stored) {
+        self.report.entries += 1;
+        let len = stored.len as u64;
+        let entry = match stored.body {
+            Body::Event(record) => {
+                self.time = record.time;
+                self.sequencer.recall(&record);
+                Entry::Event(record)
+            }
+            Body::Blank(record) => Entry::Event(Arc::new(record)),
+            Body::Erasure { position, erased } => {
+                Entry::Erasure { position, erased: erased.into() }
+            }
+        };
+        self.index.add(&entry, self.time, len);
+    }
+
+    /// Learns what was removed before the first segment.
+    fn close_gaps(&mut self, persist: &Persist) -> Result<(), OpenError> {
+        let known = persist.recall_watermarks(&mut self.index.topics)?;
+        let removed = self.index.segments.first().map_or(Position::START, |s| s.header.follows);
+        if removed > known {
+            self.index.topics.forget_up_to(removed);
+        }
+        let erased = Arc::make_mut(&mut self.index.erased);
+        erased.retain(|position| *position > removed);
+        if !erased.is_empty() {
+            persist.put_erased(erased.iter().copied())?;
+        }
+        Ok(())
+    }
+
+    /// Every opening begins an epoch and a segment: so a copied or restored directory and
+    /// its original part ways here, and nothing is ever appended behind a torn tail.
+    fn begin_epoch(mut self, persist: Persist) -> Result<Recovered, OpenError> {
+        let last = self.index.end;
+        let (epochs, reserved) = self.epochs_so_far();
+        let first = last.max(reserved).next();
+        let epoch = Epoch::random();
+        let epochs = match epochs {
+            Some(mut epochs) => {
+                epochs.open(epoch.clone(), last, first);
+                epochs
+            }
+            None => Epochs::new(epoch.clone()),
+        };
+        let reserved = Position(first.0 + RESERVE);
+        persist.put_epochs(&epochs, reserved)?;
+        self.drop_empty_segments()?;
+        let header = SegmentHeader { base: first, follows: last, epoch };
+        let segment = Segment::create(&**self.medium, header)?;
+        let file = segment.file.clone();
+        self.index.segments.push(segment);
+        self.index.epochs = Arc::new(epochs);
+        self.index.recent = Recent::new(last);
+        self.report.bytes = self.index.bytes();
+        self.sequencer.resume(first, self.time);
+        let writer = WriterState { sequencer: self.sequencer, persist, file, reserved };
+        Ok(Recovered { index: self.index, writer, end: last })
+    }
+
+    /// The epochs on record, or else what the segments tell of them.
+    fn epochs_so_far(&mut self) -> (Option<Epochs>, Position) {
+        if let Some((epochs, reserved)) = self.stored_epochs.take() {
+            return (Some(epochs), reserved);
+        }
+        let mut spans: Vec<EpochSpan> = Vec::new();
+        for segment in &self.index.segments {
+            let SegmentHeader { epoch, base, follows } = &segment.header;
+            if spans.last().is_some_and(|span| span.epoch == *epoch) {
+                continue;
+            }
+            if let Some(before) = spans.last_mut() {
+                before.last = Some(*follows);
+            }
+            spans.push(EpochSpan { epoch: epoch.clone(), first: *base, last: None });
+        }
+        let epochs = Epochs::from_spans(spans);
+        let unknown = if epochs.is_some() { RESERVE } else { 0 };
+        (epochs, Position(self.index.end.0 + unknown))
+    }
+
+    fn drop_empty_segments(&mut self) -> Result<(), OpenError> {
+        for segment in self.index.segments.extract_if(.., |segment| segment.is_empty()) {
+            self.medium.remove(&segment.name)?;
+        }
+        Ok(())
+    }
+}
+
+fn damaged(file: &str, offset: u64, what: &str) -> OpenError {
+    OpenError::Damaged { file: file.into(), offset, what: what.into() }
+}

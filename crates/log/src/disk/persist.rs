@@ -1,0 +1,86 @@
+//! What the disk log keeps in [`FileState`]: its epochs with the reserved positions, the
+//! watermarks of emptied topics, and the erased positions.
+
+use crate::{Epochs, FileState, Position, StateError, Topic, topics::Topics};
+
+/// Positions reserved at a time. After a crash the log skips what was reserved, so no
+/// position that may ever have been written is used again.
+pub(crate) const RESERVE: u64 = 1 << 16;
+
+#[derive(Debug)]
+pub(crate) struct Persist {
+    state: FileState,
+}
+
+impl Persist {
+    pub(crate) fn new(state: FileState) -> Self {
+        Self { state }
+    }
+
+    /// The epochs, and the last position that may have been given out.
+    pub(crate) fn epochs(&self) -> Result<Option<(Epochs, Position)>, StateError> {
+        let damaged = || StateError::Damaged("state/epochs".into());
+        let Some(text) = self.text("epochs")? else { return Ok(None) };
+        let (reserved, epochs) = text.split_once('\n').ok_or_else(damaged)?;
+        let reserved = reserved.parse().map_err(|_| damaged())?;
+        Ok(Some((epochs.parse().map_err(|_| damaged())?, Position(reserved))))
+    }
+
+    pub(crate) fn put_epochs(&self, epochs: &Epochs, reserved: Position) -> Result<(), StateError> {
+        self.put("epochs", &format!("{reserved}\n{epochs}"))
+    }
+
+    /// Recalls emptied topics into `topics`; answers up to which position they are known.
+    pub(crate) fn recall_watermarks(&self, topics: &mut Topics) -> Result<Position, StateError> {
+        let damaged = || StateError::Damaged("state/watermarks".into());
+        let Some(text) = self.text("watermarks")? else { return Ok(Position::START) };
+        let mut lines = text.lines();
+        let mut mark = || lines.next()?.parse().ok().map(Position);
+        let (through, forgotten) = mark().zip(mark()).ok_or_else(damaged)?;
+        topics.forget_up_to(forgotten);
+        for line in lines {
+            let (last, topic) = line.split_once(' ').ok_or_else(damaged)?;
+            let topic: Topic = topic.parse().map_err(|_| damaged())?;
+            topics.recall(topic, Position(last.parse().map_err(|_| damaged())?));
+        }
+        Ok(through)
+    }
+
+    pub(crate) fn put_watermarks(
+        &self,
+        topics: &Topics,
+        through: Position,
+    ) -> Result<(), StateError> {
+        let (emptied, forgotten) = topics.watermarks();
+        let mut text = format!("{through}\n{forgotten}\n");
+        for (topic, last) in emptied {
+            text.push_str(&format!("{last} {topic}\n"));
+        }
+        self.put("watermarks", &text)
+    }
+
+    /// Positions whose data may have been overwritten.
+    pub(crate) fn erased(&self) -> Result<Vec<Position>, StateError> {
+        let text = self.text("erased")?.unwrap_or_default();
+        let positions: Option<_> = text.lines().map(|l| l.parse().ok().map(Position)).collect();
+        positions.ok_or_else(|| StateError::Damaged("state/erased".into()))
+    }
+
+    pub(crate) fn put_erased(
+        &self,
+        erased: impl Iterator<Item = Position>,
+    ) -> Result<(), StateError> {
+        self.put("erased", &erased.map(|position| format!("{position}\n")).collect::<String>())
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, StateError> {
+        let Some((bytes, _)) = self.state.get_now(key)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|_| StateError::Damaged(format!("state/{key}")))
+    }
+
+    /// The log's writer is the only one who puts these keys.
+    fn put(&self, key: &str, text: &str) -> Result<(), StateError> {
+        let revision = self.state.get_now(key)?.map_or(0, |(_, revision)| revision);
+        self.state.put_now(key, text.as_bytes(), revision).map(drop)
+    }
+}

@@ -1,0 +1,108 @@
+//! A medium whose syncs wait at a gate, so that a test can look at what the log does while
+//! one is under way.
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex},
+};
+
+use super::model::ModelMedium;
+use crate::disk::{Medium, MediumFile};
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    closed: bool,
+    waiting: usize,
+}
+
+impl Gate {
+    pub(super) fn close(&self) {
+        self.state.lock().unwrap().closed = true;
+    }
+
+    pub(super) fn open(&self) {
+        self.state.lock().unwrap().closed = false;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.state.lock().unwrap().waiting > 0
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        while state.closed {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.waiting -= 1;
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct GatedMedium {
+    pub(super) inner: Arc<ModelMedium>,
+    pub(super) gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct GatedFile(Arc<dyn MediumFile>, Arc<Gate>);
+
+impl Medium for GatedMedium {
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.inner.list(folder)
+    }
+
+    fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.inner.load(name)
+    }
+
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.inner.replace(name, content)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(GatedFile(self.inner.create(name)?, self.gate.clone())))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(GatedFile(self.inner.open(name)?, self.gate.clone())))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        self.inner.sync_folder(folder)
+    }
+}
+
+impl MediumFile for GatedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.1.pass();
+        self.0.sync()
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.0.truncate(len)
+    }
+}

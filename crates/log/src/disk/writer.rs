@@ -1,0 +1,457 @@
+//! The one thread that writes: it gathers waiting appends, stores them with one write and
+//! one sync, then shows them to readers, then acknowledges them; in this order, always.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::{
+    DiskConfig, Durability, Medium, MediumFile,
+    format::{SEGMENT_HEADER, SegmentHeader, encode_erasure, encode_event},
+    index::{Committed, SharedIndex},
+    persist::{Persist, RESERVE},
+    segment::Segment,
+};
+use crate::{
+    AppendError, AppendOptions, Appended, Batch, Entry, Epochs, Position, Record,
+    sequencer::{Sequenced, Sequencer},
+};
+
+/// Appends that may wait for the writer.
+const MAX_WAITING: usize = 4096;
+/// Bytes of data that may wait for the writer.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Bytes after which a group is closed.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
+pub(crate) enum Command {
+    Append {
+        batch: Batch,
+        options: AppendOptions,
+        reply: oneshot::Sender<Result<Appended, AppendError>>,
+        permit: OwnedSemaphorePermit,
+    },
+    Erase {
+        positions: Vec<Position>,
+        reply: oneshot::Sender<Result<Position, AppendError>>,
+        permit: OwnedSemaphorePermit,
+    },
+}
+
+/// The bounded way to the writer. Who finds it full waits.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    sender: Mutex<Option<SyncSender<Command>>>,
+    /// One permit a KiB, and every command takes at least enough to bound their number.
+    room: Arc<Semaphore>,
+}
+
+const PERMITS: usize = MAX_WAITING_BYTES / 1024;
+const LEAST: usize = PERMITS / MAX_WAITING;
+
+impl Queue {
+    pub(crate) fn new() -> (Self, Receiver<Command>) {
+        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let room = Arc::new(Semaphore::new(PERMITS));
+        (Self { sender: Mutex::new(Some(sender)), room }, receiver)
+    }
+
+    pub(crate) async fn send(
+        &self,
+        bytes: usize,
+        command: impl FnOnce(OwnedSemaphorePermit) -> Command,
+    ) -> Result<(), AppendError> {
+        let permits = (bytes / 1024).clamp(LEAST, PERMITS);
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        let permit = self.room.clone().acquire_many_owned(permits).await.map_err(|_| stopped())?;
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = sender.as_ref().ok_or_else(stopped)?;
+        // Never full: the permits bound what is in the channel.
+        sender.try_send(command(permit)).map_err(|_| stopped())
+    }
+
+    pub(crate) fn close(&self) {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.room.close();
+    }
+}
+
+pub(crate) fn stopped() -> AppendError {
+    AppendError::Stopped { reason: "it is closed".into() }
+}
+
+/// What recovery hands to the writer.
+pub(crate) struct WriterState {
+    pub(crate) sequencer: Sequencer,
+    pub(crate) persist: Persist,
+    /// The active segment's file, which has a header only.
+    pub(crate) file: Arc<dyn MediumFile>,
+    /// Positions up to here may be given out.
+    pub(crate) reserved: Position,
+}
+
+pub(crate) struct Writer {
+    medium: Arc<dyn Medium>,
+    config: DiskConfig,
+    index: Arc<SharedIndex>,
+    end: watch::Sender<Position>,
+    state: WriterState,
+    /// Bytes of the active segment that are written, and synced.
+    written: u64,
+    synced: u64,
+    last_sync: Instant,
+    failed: Option<String>,
+}
+
+/// Appends that are stored together.
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    entries: Vec<Committed>,
+    replies: Vec<Reply>,
+    erased: Vec<Position>,
+}
+
+enum Reply {
+    Append(
+        oneshot::Sender<Result<Appended, AppendError>>,
+        Result<(Vec<Position>, bool), AppendError>,
+    ),
+    Erase(oneshot::Sender<Result<Position, AppendError>>, Position),
+}
+
+impl Writer {
+    pub(crate) fn new(
+        medium: Arc<dyn Medium>,
+        config: DiskConfig,
+        state: WriterState,
+        (index, end): (Arc<SharedIndex>, watch::Sender<Position>),
+    ) -> Self {
+        let written = SEGMENT_HEADER as u64;
+        let last_sync = Instant::now();
+        Self {
+            medium,
+            config,
+            index,
+            end,
+            state,
+            written,
+            synced: written,
+            last_sync,
+            failed: None,
+        }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            match commands.recv_timeout(self.until_sync()) {
+                Ok(first) => self.group(first, commands),
+                Err(RecvTimeoutError::Timeout) => self.sync_if_due(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.finish();
+    }
+
+    fn group(&mut self, first: Command, commands: &Receiver<Command>) {
+        if let Some(reason) = self.failed.clone() {
+            return refuse(first, &reason);
+        }
+        // Permits are held until the group is answered: they bound what is in memory.
+        let mut permits = Vec::new();
+        let mut group = Group::default();
+        if let Err(error) = self.roll_if_full() {
+            self.fail(&mut group, &error);
+        }
+        let mut next = Some(first);
+        while let Some(command) = next {
+            permits.push(self.place(command, &mut group));
+            next =
+                if group.bytes.len() < MAX_GROUP_BYTES { commands.try_recv().ok() } else { None };
+        }
+        match self.store(&group) {
+            Ok(()) => self.commit(group),
+            Err(error) => {
+                self.fail(&mut group, &error);
+                group.answer(&self.index);
+            }
+        }
+        #[cfg(test)]
+        if self.mutated(super::tests::Mutation::AckBeforeSync) {
+            let _ = self.sync();
+        }
+        self.sync_if_due();
+    }
+
+    /// Gives a command its place and its bytes.
+    fn place(&mut self, command: Command, group: &mut Group) -> OwnedSemaphorePermit {
+        match command {
+            Command::Append { batch, options, reply, permit } => {
+                let placed = self.place_batch(batch, options, group);
+                group.replies.push(Reply::Append(reply, placed));
+                permit
+            }
+            Command::Erase { positions, reply, permit } => {
+                let position = self.place_erasure(positions, group);
+                group.replies.push(Reply::Erase(reply, position));
+                permit
+            }
+        }
+    }
+
+    fn place_batch(
+        &mut self,
+        batch: Batch,
+        options: AppendOptions,
+        group: &mut Group,
+    ) -> Result<(Vec<Position>, bool), AppendError> {
+        let now = (self.config.clock)();
+        let placed = {
+            let index = self.index.read();
+            self.state.sequencer.place(batch, options, now, (&index.topics, &index.epochs))?
+        };
+        match placed {
+            Sequenced::Repeated(positions) => Ok((positions, true)),
+            Sequenced::New(records) => {
+                let positions = records.iter().map(|record| record.position).collect();
+                self.encode(records, group);
+                Ok((positions, false))
+            }
+        }
+    }
+
+    fn encode(&self, records: Vec<Arc<Record>>, group: &mut Group) {
+        let last = records.len() - 1;
+        for (i, record) in records.into_iter().enumerate() {
+            let start = group.bytes.len();
+            encode_event(&mut group.bytes, &record, i < last, self.unsynced(start));
+            let (time, len) = (record.time, (group.bytes.len() - start) as u64);
+            group.entries.push(Committed { entry: Entry::Event(record), time, len });
+        }
+    }
+
+    fn place_erasure(&mut self, positions: Vec<Position>, group: &mut Group) -> Position {
+        // What does not exist yet cannot be erased ahead of time.
+        let next = self.state.sequencer.next();
+        let positions: Vec<_> = positions.into_iter().filter(|p| *p < next).collect();
+        let position = self.state.sequencer.take_position();
+        let time = (self.config.clock)();
+        let start = group.bytes.len();
+        encode_erasure(&mut group.bytes, (position, time), &positions, self.unsynced(start));
+        group.erased.extend(&positions);
+        let len = (group.bytes.len() - start) as u64;
+        let entry = Entry::Erasure { position, erased: positions.into() };
+        group.entries.push(Committed { entry, time, len });
+        position
+    }
+
+    /// How far back from `start` in the group the last synced byte lies.
+    fn unsynced(&self, start: usize) -> u32 {
+        u32::try_from(self.written - self.synced + start as u64).unwrap_or(u32::MAX)
+    }
+
+    fn store(&mut self, group: &Group) -> Result<(), String> {
+        if let Some(reason) = &self.failed {
+            return Err(reason.clone());
+        }
+        if group.bytes.is_empty() {
+            return Ok(());
+        }
+        self.reserve()?;
+        let text = |error: io::Error| error.to_string();
+        self.state.file.write_at(&group.bytes, self.written).map_err(text)?;
+        self.written += group.bytes.len() as u64;
+        #[cfg(test)]
+        if self.mutated(super::tests::Mutation::AckBeforeSync) {
+            return Ok(());
+        }
+        match self.config.durability {
+            Durability::Sync => self.sync().map_err(text),
+            Durability::Interval(_) | Durability::None => Ok(()),
+        }
+    }
+
+    #[cfg(test)]
+    fn mutated(&self, mutation: super::tests::Mutation) -> bool {
+        self.config.mutation == Some(mutation)
+    }
+
+    /// No position is written before the state says that it may have been used.
+    fn reserve(&mut self) -> Result<(), String> {
+        let next = self.state.sequencer.next();
+        if next > self.state.reserved {
+            let reserved = Position(next.0 + RESERVE);
+            let epochs = self.index.read().epochs.clone();
+            self.state.persist.put_epochs(&epochs, reserved).map_err(|error| error.to_string())?;
+            self.state.reserved = reserved;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.mutated(super::tests::Mutation::SkipSync) {
+            self.synced = self.written;
+            return Ok(());
+        }
+        if self.synced < self.written {
+            self.state.file.sync()?;
+            self.synced = self.written;
+        }
+        self.last_sync = Instant::now();
+        Ok(())
+    }
+
+    fn commit(&mut self, mut group: Group) {
+        let entries = std::mem::take(&mut group.entries);
+        let end = entries.last().map(|committed| committed.entry.position());
+        self.index.write().commit(entries);
+        self.state.sequencer.settled();
+        if let Some(end) = end {
+            self.end.send_replace(end);
+        }
+        let erased = std::mem::take(&mut group.erased);
+        group.answer(&self.index);
+        if let Err(error) = self.overwrite(&erased).and_then(|()| self.drop_old_segments()) {
+            self.fail(&mut Group::default(), &error);
+        }
+    }
+
+    /// Erased data leaves the disk: its bytes are overwritten where they lie. The state
+    /// knows first, or a crash half-way would look like damage.
+    fn overwrite(&mut self, erased: &[Position]) -> Result<(), String> {
+        if erased.is_empty() {
+            return Ok(());
+        }
+        let all = self.index.read().erased.clone();
+        self.state.persist.put_erased(all.iter().copied()).map_err(|error| error.to_string())?;
+        super::erase::overwrite(&self.index, erased).map_err(|error| error.to_string())
+    }
+
+    /// Retention: whole segments, oldest first. What is gone is on record before the file is.
+    fn drop_old_segments(&mut self) -> Result<(), String> {
+        while self.index.read().bytes() > self.config.retention.max_bytes {
+            let Some(segment) = self.index.write().drop_oldest() else { break };
+            let index = self.index.read();
+            let marks = self.state.persist.put_watermarks(&index.topics, segment.last);
+            marks.map_err(|error| error.to_string())?;
+            self.medium.remove(&segment.name).map_err(|error| error.to_string())?;
+            tracing::debug!(
+                segment = &*segment.name,
+                "dropped the oldest segment, as max_bytes asks"
+            );
+        }
+        Ok(())
+    }
+
+    fn roll_if_full(&mut self) -> Result<(), String> {
+        if self.written < self.config.segment_bytes() {
+            return Ok(());
+        }
+        let text = |error: io::Error| error.to_string();
+        self.sync().map_err(text)?;
+        let header = SegmentHeader {
+            base: self.state.sequencer.next(),
+            follows: self.index.read().end,
+            epoch: self.index.read().epochs.current().clone(),
+        };
+        let segment = Segment::create(&*self.medium, header).map_err(text)?;
+        self.state.file = segment.file.clone();
+        self.written = segment.len;
+        self.synced = segment.len;
+        self.index.write().segments.push(segment);
+        Ok(())
+    }
+
+    fn until_sync(&self) -> Duration {
+        match self.config.durability {
+            Durability::Interval(every) if self.synced < self.written => {
+                every.saturating_sub(self.last_sync.elapsed())
+            }
+            _ => Duration::from_secs(3600),
+        }
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.until_sync().is_zero()
+            && let Err(error) = self.sync()
+        {
+            self.fail(&mut Group::default(), &error.to_string());
+        }
+    }
+
+    /// After a failed write or sync nobody knows what is on the disk. The log goes on
+    /// serving what it had shown, and takes nothing more until it is reopened.
+    fn fail(&mut self, group: &mut Group, reason: &str) {
+        tracing::error!(
+            reason,
+            "the log cannot be written and takes no more events; free space or mend the disk, then restart"
+        );
+        self.state.sequencer.failed();
+        self.failed = Some(reason.to_owned());
+        self.index.write().stopped = Some(reason.to_owned());
+        for reply in &mut group.replies {
+            if let Reply::Append(_, result @ Ok(_)) = reply {
+                *result = Err(AppendError::OutcomeUnknown { reason: reason.to_owned() });
+            }
+        }
+        group.entries.clear();
+    }
+
+    /// An orderly end gives unused positions back, so that ids stay short.
+    fn finish(mut self) {
+        if self.failed.is_some() || self.sync().is_err() {
+            return;
+        }
+        let last = self.state.sequencer.next().before();
+        let epochs = self.index.read().epochs.clone();
+        let _ = self.state.persist.put_epochs(&epochs, last);
+    }
+}
+
+impl Group {
+    fn answer(self, index: &SharedIndex) {
+        let epochs = index.read().epochs.clone();
+        let failed = index.read().stopped.clone();
+        for reply in self.replies {
+            reply.send(&epochs, failed.as_deref());
+        }
+    }
+}
+
+impl Reply {
+    /// Whoever no longer waits for the answer does without.
+    fn send(self, epochs: &Epochs, failed: Option<&str>) {
+        match self {
+            Self::Append(reply, result) => {
+                let ids = |positions: Vec<Position>| {
+                    positions.into_iter().map(|p| epochs.id(p)).collect()
+                };
+                let result =
+                    result.map(|(positions, repeated)| Appended { ids: ids(positions), repeated });
+                let _ = reply.send(result);
+            }
+            Self::Erase(reply, position) => {
+                let unknown =
+                    |reason: &str| AppendError::OutcomeUnknown { reason: reason.to_owned() };
+                let _ = reply.send(failed.map(unknown).map_or(Ok(position), Err));
+            }
+        }
+    }
+}
+
+fn refuse(command: Command, reason: &str) {
+    let error = AppendError::Stopped { reason: reason.to_owned() };
+    match command {
+        Command::Append { reply, .. } => drop(reply.send(Err(error))),
+        Command::Erase { reply, .. } => drop(reply.send(Err(error))),
+    }
+}

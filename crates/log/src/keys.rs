@@ -1,0 +1,77 @@
+//! Remembers idempotency keys for their window, so that a repeated publish appends nothing.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::{IdempotencyKey, Millis, Position, Topic};
+
+/// Keys remembered at most; beyond, the oldest go before their window ends.
+const MAX_KEYS: usize = 100_000;
+
+/// What a key was used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) fingerprint: [u8; 16],
+    pub(crate) positions: Vec<Position>,
+}
+
+type Scoped = (Topic, IdempotencyKey);
+
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    used: HashMap<Scoped, Used>,
+    by_age: VecDeque<(Millis, Scoped)>,
+    window: Millis,
+}
+
+impl Keys {
+    pub(crate) fn new(window: Millis) -> Self {
+        Self { window, ..Self::default() }
+    }
+
+    pub(crate) fn get(
+        &mut self,
+        topic: &Topic,
+        key: &IdempotencyKey,
+        now: Millis,
+    ) -> Option<&Used> {
+        self.expire(now);
+        self.used.get(&(topic.clone(), key.clone()))
+    }
+
+    /// Notes an event of a keyed batch; the events of one batch add up.
+    pub(crate) fn add(
+        &mut self,
+        topic: &Topic,
+        key: &IdempotencyKey,
+        fingerprint: [u8; 16],
+        at: (Position, Millis),
+    ) {
+        let scoped = (topic.clone(), key.clone());
+        let (position, time) = at;
+        match self.used.get_mut(&scoped) {
+            Some(used) if used.fingerprint == fingerprint => used.positions.push(position),
+            _ => {
+                self.used.insert(scoped.clone(), Used { fingerprint, positions: vec![position] });
+                self.by_age.push_back((time, scoped));
+            }
+        }
+        self.expire(time);
+    }
+
+    /// Forgets keys, for when the batch that brought them failed.
+    pub(crate) fn clear(&mut self) {
+        self.used.clear();
+        self.by_age.clear();
+    }
+
+    fn expire(&mut self, now: Millis) {
+        while let Some((time, _)) = self.by_age.front() {
+            if self.by_age.len() <= MAX_KEYS && time.saturating_add(self.window) >= now {
+                return;
+            }
+            if let Some((_, scoped)) = self.by_age.pop_front() {
+                self.used.remove(&scoped);
+            }
+        }
+    }
+}

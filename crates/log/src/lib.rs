@@ -1,0 +1,56 @@
+//! The log is the only truth: every event has one place in one order.
+//!
+//! * [`Log`] is the trait, with the guarantees that everything above relies on.
+//! * [`MemoryLog`] forgets with the process; [`DiskLog`] is durable on one machine.
+//! * [`Topic`], [`Filter`], [`EventId`], [`Epochs`] and [`Record`] are the terms they share.
+//! * [`State`] keeps the few small things that outlive retention.
+//!
+//! Nothing here knows of HTTP, subscribers or frames.
+
+mod append;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod disk;
+mod epochs;
+mod filter;
+mod id;
+mod keys;
+mod log;
+mod memory;
+mod record;
+mod sequencer;
+mod state;
+mod tail;
+mod topic;
+mod topics;
+
+pub use append::{
+    AppendError, AppendOptions, Appended, Batch, ExpectedLast, IdempotencyKey, NewEvent,
+};
+pub use disk::{
+    DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport, TornTail,
+};
+pub use epochs::{EpochSpan, Epochs, Resolution};
+pub use filter::Filter;
+pub use id::{Epoch, EventId, IdError, Position};
+pub use log::{BackPage, Budget, Capabilities, Entry, Log, Page, ReadError, ReadRange, Retention};
+pub use memory::MemoryLog;
+pub use record::{Fields, MAX_EVENT_NAME_BYTES, Record};
+pub use state::{FileState, MemoryState, State, StateError};
+pub use tail::Tail;
+pub use topic::{MAX_TOPIC_BYTES, Topic, TopicError};
+
+/// Milliseconds since the Unix epoch, UTC.
+pub type Millis = u64;
+
+/// Where a log reads the time; tests pass their own.
+pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// The system's clock.
+#[must_use]
+pub fn system_clock() -> Clock {
+    std::sync::Arc::new(|| {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    })
+}

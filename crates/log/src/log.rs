@@ -1,0 +1,256 @@
+//! The [`Log`] trait: the seam between one machine's disk, memory and a cluster. What its
+//! doc comments promise, `contract` tests.
+
+use std::{fmt, sync::Arc};
+
+use futures_core::future::BoxFuture;
+
+use crate::{
+    AppendError, AppendOptions, Appended, Batch, Epochs, EventId, Filter, Position, Record, Tail,
+    Topic,
+};
+
+/// One ordered, append-only log of events of all topics.
+///
+/// Promises that every kind keeps:
+///
+/// * **Order.** Positions grow strictly along the log and across reopenings; a position that
+///   was ever written, shown or promised is never given to another event.
+/// * **Acknowledgement.** When [`append`](Log::append) answers `Ok`, the events are as safe
+///   as the kind and its durability promise, and stay readable until retention or erasure
+///   takes them.
+/// * **Tail.** [`tail`](Log::tail) and [`read`](Log::read) show an event only once the
+///   log would acknowledge it, in order, without holes and without doubles.
+/// * **Honest gaps.** [`read`](Log::read) says if events that the filter matches were
+///   removed after the cursor.
+pub trait Log: fmt::Debug + Send + Sync {
+    /// Appends a batch and answers once it is acknowledged, in the order of the log.
+    ///
+    /// If the future is dropped, the batch may still be appended.
+    fn append(
+        &self,
+        batch: Batch,
+        options: AppendOptions,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>>;
+
+    /// Reads entries that pass `filter` in `range`, in order, within `budget`. Erasures
+    /// pass every filter.
+    fn read(
+        &self,
+        range: ReadRange,
+        filter: &Filter,
+        budget: Budget,
+    ) -> BoxFuture<'_, Result<Page, ReadError>>;
+
+    /// The last `count` events of one topic at positions below `before` (from the end of
+    /// the log if `None`), oldest first.
+    fn read_back(
+        &self,
+        topic: &Topic,
+        before: Option<Position>,
+        count: usize,
+    ) -> BoxFuture<'_, Result<BackPage, ReadError>>;
+
+    /// Follows the log: every entry after `after`, first what is there, then what comes.
+    fn tail(&self, after: Position) -> Tail;
+
+    /// The last acknowledged position, at once.
+    fn end(&self) -> Position;
+
+    /// Erases events for good: appends an erasure that every tail sees, after which no read
+    /// returns them. Positions that hold no event are ignored. Answers the erasure's
+    /// position.
+    fn erase(&self, positions: Vec<Position>) -> BoxFuture<'_, Result<Position, AppendError>>;
+
+    /// The limits by which it drops its oldest events.
+    fn retention(&self) -> Retention;
+
+    /// Its epochs now.
+    fn epochs(&self) -> Arc<Epochs>;
+
+    /// What this kind of log can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether appends are accepted; the reason in words if not.
+    fn health(&self) -> Result<(), String>;
+
+    /// Stores what it acknowledged, releases what it holds, and takes no more events.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A stretch of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRange {
+    /// Exclusive: a cursor.
+    pub after: Position,
+    /// Inclusive; what lies beyond the end of the log is not waited for.
+    pub through: Position,
+}
+
+impl ReadRange {
+    /// Everything after a cursor.
+    #[must_use]
+    pub fn after(after: Position) -> Self {
+        Self { after, through: Position(u64::MAX) }
+    }
+}
+
+/// How much one read may return. It returns at least one entry if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Entries.
+    pub events: usize,
+    /// Bytes, as [`Record::cost`] counts them.
+    pub bytes: usize,
+}
+
+/// What a read found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// In order.
+    pub entries: Vec<Entry>,
+    /// The last position examined: the cursor to read on from, also when nothing matched.
+    pub examined: Position,
+    /// Events that the filter matches were removed by retention from the range. Nothing
+    /// that matches is left up to this position, which is where reading resumes.
+    pub removed: Option<Position>,
+}
+
+/// The end of one topic, read backwards.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackPage {
+    /// Oldest first.
+    pub events: Vec<Arc<Record>>,
+    /// Older ones are left in the log.
+    pub more: bool,
+}
+
+/// Something in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An event.
+    Event(Arc<Record>),
+    /// These events are erased: whoever still holds them drops them now.
+    Erasure {
+        /// Its own place in the log.
+        position: Position,
+        /// The events' positions.
+        erased: Arc<[Position]>,
+    },
+}
+
+impl Entry {
+    /// Its place in the log.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Event(record) => record.position,
+            Self::Erasure { position, .. } => *position,
+        }
+    }
+
+    /// Roughly the memory it takes, in bytes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        match self {
+            Self::Event(record) => record.cost(),
+            Self::Erasure { erased, .. } => size_of::<Self>() + 8 * erased.len(),
+        }
+    }
+}
+
+/// Limits by which a log drops its oldest events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Bytes that it may take.
+    pub max_bytes: u64,
+}
+
+impl Default for Retention {
+    /// 1 GiB.
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30 }
+    }
+}
+
+/// What a kind of log can do. A request that needs more is refused by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A batch of several events is appended whole or not at all.
+    pub atomic_batches: bool,
+    /// [`AppendOptions::expected_last`] is honoured.
+    pub conditional_append: bool,
+    /// Retention may differ by topic pattern.
+    pub retention_by_pattern: bool,
+    /// What it acknowledged survives the process.
+    pub durable: bool,
+}
+
+/// Why a read failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Stored bytes are not what was written.
+    #[error("the log is damaged in {file} at byte {offset}: {what}")]
+    Damaged {
+        /// The file, relative to the data directory.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The system refused to read.
+    #[error("the log could not be read: {0}")]
+    Io(String),
+}
+
+/// Budget bookkeeping that every kind of log shares.
+#[derive(Debug)]
+pub(crate) struct PageBuilder {
+    page: Page,
+    left: Budget,
+}
+
+impl PageBuilder {
+    pub(crate) fn new(after: Position, budget: Budget) -> Self {
+        Self { page: Page { examined: after, ..Page::default() }, left: budget }
+    }
+
+    /// Takes the next entry in order; `false` if it no longer fits.
+    pub(crate) fn push(&mut self, entry: Entry, filter: &Filter) -> bool {
+        let wanted = match &entry {
+            Entry::Event(record) => filter.matches(&record.topic),
+            Entry::Erasure { .. } => true,
+        };
+        if wanted {
+            let cost = entry.cost();
+            let fits = self.left.events > 0 && cost <= self.left.bytes;
+            if !fits && !self.page.entries.is_empty() {
+                return false;
+            }
+            self.left.events = self.left.events.saturating_sub(1);
+            self.left.bytes = self.left.bytes.saturating_sub(cost);
+            self.page.examined = entry.position();
+            self.page.entries.push(entry);
+        } else {
+            self.page.examined = entry.position();
+        }
+        true
+    }
+
+    /// Everything up to `through` was examined.
+    pub(crate) fn examined(&mut self, through: Position) {
+        self.page.examined = self.page.examined.max(through);
+    }
+
+    pub(crate) fn finish(mut self, removed: Option<Position>) -> Page {
+        self.page.examined = self.page.examined.max(removed.unwrap_or_default());
+        self.page.removed = removed;
+        self.page
+    }
+}
+
+/// The id of the last event of a topic, if any is left: what a condition compares.
+pub(crate) fn last_id(epochs: &Epochs, last: Position, removed: Position) -> Option<EventId> {
+    (last > removed).then(|| epochs.id(last))
+}

@@ -1,0 +1,254 @@
+//! The log that is gone with the process: for tests, and walls that need no memory of
+//! yesterday. It keeps every promise but durability.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_core::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::{
+    AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Entry,
+    Epoch, Epochs, Filter, Log, Page, Position, ReadError, ReadRange, Record, Retention, Tail,
+    Topic,
+    log::PageBuilder,
+    sequencer::{Sequenced, Sequencer},
+    system_clock,
+    topics::Topics,
+};
+
+/// A log in memory, bounded by its retention.
+#[derive(Debug, Clone)]
+pub struct MemoryLog {
+    inner: Arc<Mutex<Inner>>,
+    end: watch::Receiver<Position>,
+}
+
+struct Inner {
+    sequencer: Sequencer,
+    topics: Topics,
+    epochs: Arc<Epochs>,
+    entries: VecDeque<Entry>,
+    bytes: u64,
+    retention: Retention,
+    clock: Clock,
+    /// `None` once closed.
+    end: Option<watch::Sender<Position>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("entries", &self.entries.len()).finish_non_exhaustive()
+    }
+}
+
+const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::new(Retention::default(), system_clock())
+    }
+}
+
+impl MemoryLog {
+    /// An empty log that keeps at most `retention`.
+    #[must_use]
+    pub fn new(retention: Retention, clock: Clock) -> Self {
+        let (sender, end) = watch::channel(Position::START);
+        let inner = Inner {
+            sequencer: Sequencer::new(Position(1), 0, IDEMPOTENCY_WINDOW_MS),
+            topics: Topics::default(),
+            epochs: Arc::new(Epochs::new(Epoch::random())),
+            entries: VecDeque::new(),
+            bytes: 0,
+            retention,
+            clock,
+            end: Some(sender),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), end }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn append(&mut self, batch: Batch, options: AppendOptions) -> Result<Appended, AppendError> {
+        self.check_open()?;
+        let now = (self.clock)();
+        let placed = self.sequencer.place(batch, options, now, (&self.topics, &self.epochs))?;
+        let (positions, repeated) = match placed {
+            Sequenced::Repeated(positions) => (positions, true),
+            Sequenced::New(records) => {
+                let positions = records.iter().map(|record| record.position).collect();
+                records.into_iter().for_each(|record| self.store(Entry::Event(record)));
+                (positions, false)
+            }
+        };
+        self.settle();
+        Ok(Appended { ids: positions.into_iter().map(|p| self.epochs.id(p)).collect(), repeated })
+    }
+
+    fn erase(&mut self, positions: &[Position]) -> Result<Position, AppendError> {
+        self.check_open()?;
+        let next = self.sequencer.next();
+        let gone: HashSet<Position> = positions.iter().copied().filter(|p| *p < next).collect();
+        for entry in &mut self.entries {
+            if let Entry::Event(record) = entry
+                && gone.contains(&record.position)
+            {
+                // The place and `prev` stay, as in every log; the content does not.
+                self.bytes -= record.data.len() as u64;
+                *record = Arc::new(Record {
+                    data: Box::default(),
+                    fields: crate::Fields { flags: ERASED, ..Default::default() },
+                    ..Record::clone(record)
+                });
+            }
+        }
+        let position = self.sequencer.take_position();
+        self.store(Entry::Erasure { position, erased: gone.into_iter().collect() });
+        self.settle();
+        Ok(position)
+    }
+
+    fn check_open(&self) -> Result<(), AppendError> {
+        let stopped = || AppendError::Stopped { reason: "it is closed".into() };
+        self.end.as_ref().map(drop).ok_or_else(stopped)
+    }
+
+    fn store(&mut self, entry: Entry) {
+        self.bytes += entry.cost() as u64;
+        if let Entry::Event(record) = &entry {
+            self.topics.added(&record.topic, record.position, record.prev);
+        }
+        self.entries.push_back(entry);
+        while self.bytes > self.retention.max_bytes
+            && self.entries.len() > 1
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            self.bytes -= oldest.cost() as u64;
+            if let Entry::Event(record) = &oldest {
+                self.topics.removed(&record.topic, record.position);
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.sequencer.settled();
+        if let Some(end) = &self.end {
+            end.send_replace(self.sequencer.next().before());
+        }
+    }
+
+    fn read(&self, range: ReadRange, filter: &Filter, budget: Budget) -> Page {
+        let end = self.sequencer.next().before();
+        let through = range.through.min(end);
+        let removed = self.topics.removed_after(filter, range.after).map(|p| p.min(through));
+        let after = range.after.max(removed.unwrap_or_default());
+        let mut page = PageBuilder::new(after, budget);
+        let from = self.entries.partition_point(|entry| entry.position() <= after);
+        for entry in self.entries.range(from..).take_while(|entry| entry.position() <= through) {
+            if !is_erased(entry) && !page.push(entry.clone(), filter) {
+                return page.finish(removed);
+            }
+        }
+        page.examined(through);
+        page.finish(removed)
+    }
+
+    fn read_back(&self, topic: &Topic, before: Position, count: usize) -> BackPage {
+        let to = self.entries.partition_point(|entry| entry.position() < before);
+        let events = self.entries.range(..to).rev().filter(|entry| !is_erased(entry));
+        let mut events = events.filter_map(|entry| match entry {
+            Entry::Event(record) if record.topic == *topic => Some(record.clone()),
+            _ => None,
+        });
+        let mut newest_first: Vec<_> = events.by_ref().take(count).collect();
+        let more = events.next().is_some();
+        newest_first.reverse();
+        BackPage { events: newest_first, more }
+    }
+}
+
+/// Marks an erased record inside this log; nobody outside ever sees one.
+const ERASED: u16 = 1 << 15;
+
+fn is_erased(entry: &Entry) -> bool {
+    matches!(entry, Entry::Event(record) if record.fields.flags & ERASED != 0)
+}
+
+impl Log for MemoryLog {
+    fn append(
+        &self,
+        batch: Batch,
+        options: AppendOptions,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move { self.lock().append(batch, options) })
+    }
+
+    fn read(
+        &self,
+        range: ReadRange,
+        filter: &Filter,
+        budget: Budget,
+    ) -> BoxFuture<'_, Result<Page, ReadError>> {
+        let page = self.lock().read(range, filter, budget);
+        Box::pin(async { Ok(page) })
+    }
+
+    fn read_back(
+        &self,
+        topic: &Topic,
+        before: Option<Position>,
+        count: usize,
+    ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
+        let page = self.lock().read_back(topic, before.unwrap_or(Position(u64::MAX)), count);
+        Box::pin(async { Ok(page) })
+    }
+
+    fn tail(&self, after: Position) -> Tail {
+        let log = self.clone();
+        Tail::new(after, self.end.clone(), move |range, budget| {
+            let page = log.lock().read(range, &Filter::All, budget);
+            Box::pin(async { Ok(page) })
+        })
+    }
+
+    fn end(&self) -> Position {
+        *self.end.borrow()
+    }
+
+    fn erase(&self, positions: Vec<Position>) -> BoxFuture<'_, Result<Position, AppendError>> {
+        Box::pin(async move { self.lock().erase(&positions) })
+    }
+
+    fn retention(&self) -> Retention {
+        self.lock().retention
+    }
+
+    fn epochs(&self) -> Arc<Epochs> {
+        self.lock().epochs.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            atomic_batches: true,
+            conditional_append: true,
+            retention_by_pattern: false,
+            durable: false,
+        }
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.lock().check_open().map_err(|error| error.to_string())
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.lock().end = None;
+        Box::pin(async {})
+    }
+}
