@@ -1,0 +1,170 @@
+//! One subscriber, without its socket: says at each step what to send, what to read, or how
+//! long to wait. Time is passed in. It never skips an event that `next` gave it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eventwall_log::{Epochs, EventId, Position, ReadRange};
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    Form, Framed, Gap, GapReason,
+    control::{gap_frame, live_frame, tick_frame},
+    cursor::Cursor,
+    next::{CaughtUp, Next, next},
+    start::Started,
+    window::{Limit, Window},
+};
+
+/// Bounds of one step: what a slow subscriber holds at most beside its socket.
+const STEP_EVENTS: usize = 1024;
+const STEP_BYTES: usize = 128 * 1024;
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Follower {
+    cursor: Cursor,
+    form: Form,
+    heartbeat: Duration,
+    /// The first tick is still to be sent.
+    beginning: bool,
+    gap: Option<Gap>,
+    /// Replay ends here; `None` once `live` was said, or if no start was asked for.
+    live_at: Option<Position>,
+    quiet_since: Instant,
+    caught_up: Option<CaughtUp>,
+    #[cfg(test)]
+    pub(crate) mutation: Option<crate::tests::Mutation>,
+}
+
+/// What a follower wants done.
+#[derive(Debug)]
+pub enum Step {
+    /// Send these frames, in order.
+    Send(Vec<Bytes>),
+    /// Read the log and hand the page to [`Subscription`](crate::Subscription).
+    Read(ReadRange),
+    /// Wait for news of its topics, at most until then.
+    Wait(Instant),
+}
+
+impl Follower {
+    pub(crate) fn new(started: Started, form: Form, heartbeat: Duration, now: Instant) -> Self {
+        Self {
+            cursor: started.cursor,
+            form,
+            heartbeat,
+            beginning: true,
+            gap: started.gap,
+            live_at: started.live_at,
+            quiet_since: now,
+            caught_up: None,
+            #[cfg(test)]
+            mutation: None,
+        }
+    }
+
+    pub(crate) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    pub(crate) fn take_in(&mut self, read: CaughtUp) {
+        self.caught_up = Some(read);
+    }
+
+    pub(crate) fn step(&mut self, window: &Window, epochs: &Epochs, now: Instant) -> Step {
+        if std::mem::take(&mut self.beginning) {
+            return self.send(self.first_frames(epochs), now);
+        }
+        loop {
+            if self.live_at.is_some_and(|at| self.cursor.position >= at) {
+                self.live_at = None;
+                return self.send(vec![live_frame(&self.id(epochs))], now);
+            }
+            let behind = self.cursor.position < window.start();
+            match next(&self.cursor, self.limit(), window, self.caught_up.as_ref()) {
+                Next::Events(slice) => {
+                    let frames = self.frames(&slice.events);
+                    self.cursor.advance(self.reached(slice.examined, behind));
+                    return self.send(frames, now);
+                }
+                Next::Gap(removed) => {
+                    let frame = self.expired(removed, epochs);
+                    self.cursor.advance(removed);
+                    return self.send(vec![frame], now);
+                }
+                Next::Read(range) => {
+                    self.caught_up = None;
+                    return Step::Read(range);
+                }
+                // Nothing matched in what was read: go on behind it.
+                Next::Wait(examined) if behind => {
+                    self.cursor.advance(self.reached(examined, behind));
+                }
+                Next::Wait(examined) => {
+                    let moved = examined > self.cursor.position;
+                    self.cursor.advance(examined);
+                    if self.live_at.is_none() || !moved {
+                        return self.wait(epochs, now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn limit(&self) -> Limit {
+        let through = self.live_at.unwrap_or(Position(u64::MAX));
+        Limit { events: STEP_EVENTS, bytes: STEP_BYTES, through }
+    }
+
+    /// A gap comes before the tick that would move the client's cursor past it.
+    fn first_frames(&self, epochs: &Epochs) -> Vec<Bytes> {
+        let start = self.id(epochs);
+        let gap = self.gap.as_ref().map(|gap| gap_frame(gap, &start));
+        gap.into_iter().chain([tick_frame(&start)]).collect()
+    }
+
+    fn wait(&mut self, epochs: &Epochs, now: Instant) -> Step {
+        let due = self.quiet_since + self.heartbeat;
+        if now < due {
+            return Step::Wait(due);
+        }
+        self.send(vec![tick_frame(&self.id(epochs))], now)
+    }
+
+    fn expired(&self, removed: Position, epochs: &Epochs) -> Bytes {
+        let resumed = epochs.id(removed);
+        let gap = Gap {
+            after: self.id(epochs).to_string(),
+            resumed: resumed.to_string(),
+            reason: GapReason::Expired,
+        };
+        gap_frame(&gap, &resumed)
+    }
+
+    fn frames(&self, events: &[Arc<Framed>]) -> Vec<Bytes> {
+        events.iter().map(|event| event.bytes(self.form)).collect()
+    }
+
+    /// Where the cursor stands after a step.
+    #[cfg(not(test))]
+    fn reached(&self, examined: Position, _behind: bool) -> Position {
+        examined
+    }
+
+    /// As above, unless a mutation asks for an error that the tests must notice.
+    #[cfg(test)]
+    fn reached(&self, examined: Position, behind: bool) -> Position {
+        let skip = behind && self.mutation == Some(crate::tests::Mutation::SkipAtSeam);
+        if skip { examined.next() } else { examined }
+    }
+
+    fn id(&self, epochs: &Epochs) -> EventId {
+        epochs.id(self.cursor.position)
+    }
+
+    fn send(&mut self, frames: Vec<Bytes>, now: Instant) -> Step {
+        self.quiet_since = now;
+        Step::Send(frames)
+    }
+}

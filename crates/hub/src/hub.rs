@@ -1,0 +1,191 @@
+//! The hub: owns the window, the registry and the one task that fills them from the log's
+//! tail. It never shows an event that did not come off that tail.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+use eventwall_log::{
+    AppendError, AppendOptions, Appended, Batch, Entry, Filter, Log, Page, Position, Tail, Topic,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    Follower, Form, Framed, Start, StartError, Subscription, registry::Registry, start::start,
+    window::Window,
+};
+
+/// How a hub behaves.
+#[derive(Debug, Clone)]
+pub struct HubConfig {
+    /// Memory for the newest events, in bytes.
+    pub window_bytes: usize,
+    /// Quiet for so long, a stream ticks.
+    pub heartbeat: Duration,
+    /// Catch-up reads at once; more wait.
+    pub catch_ups: usize,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self { window_bytes: 32 << 20, heartbeat: Duration::from_secs(15), catch_ups: 64 }
+    }
+}
+
+/// Topics, subscribers and a log.
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) shared: Arc<Shared>,
+    tail_task: JoinHandle<()>,
+    heartbeat: Duration,
+}
+
+/// What the hub, its tail task and its subscriptions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) log: Arc<dyn Log>,
+    window: RwLock<Window>,
+    registry: Arc<Registry>,
+    pub(crate) catch_ups: Semaphore,
+    /// The last position that came off the log's tail.
+    tail: watch::Sender<Position>,
+}
+
+/// How long a page waits for the window to catch up with the log.
+const TAIL_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Hub {
+    /// Starts a hub over `log`, within a tokio runtime. Its task ends with it.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, config: &HubConfig) -> Self {
+        let end = log.end();
+        let tail = log.tail(end);
+        let shared = Arc::new(Shared {
+            log,
+            window: RwLock::new(Window::new(end, config.window_bytes)),
+            registry: Arc::default(),
+            catch_ups: Semaphore::new(config.catch_ups.max(1)),
+            tail: watch::Sender::new(end),
+        });
+        let tail_task = tokio::spawn(shared.clone().follow(tail));
+        Self { shared, tail_task, heartbeat: config.heartbeat }
+    }
+
+    /// The log beneath.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.shared.log
+    }
+
+    /// Quiet for so long, a stream ticks.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
+    /// Appends to the log; subscribers get the events from its tail.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub async fn publish(
+        &self,
+        batch: Batch,
+        options: AppendOptions,
+    ) -> Result<Appended, AppendError> {
+        self.shared.log.append(batch, options).await
+    }
+
+    /// Follows the topics that `filter` names.
+    ///
+    /// # Errors
+    /// If the start is refused or the log cannot be read.
+    pub async fn subscribe(
+        &self,
+        filter: Filter,
+        from: &Start,
+        form: Form,
+    ) -> Result<Subscription, StartError> {
+        let registration = self.shared.registry.register(filter.clone());
+        let started = start(&*self.shared.log, filter, from).await?;
+        let follower = Follower::new(started, form, self.heartbeat, Instant::now());
+        Ok(Subscription::new(follower, self.shared.clone(), registration))
+    }
+
+    /// Whether the log takes events and the tail is being followed.
+    ///
+    /// # Errors
+    /// The reason, in words.
+    pub fn health(&self) -> Result<(), String> {
+        if self.tail_task.is_finished() {
+            return Err("the log's tail is no longer followed".into());
+        }
+        self.shared.log.health()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.tail_task.abort();
+    }
+}
+
+impl Shared {
+    pub(crate) fn window(&self) -> RwLockReadGuard<'_, Window> {
+        self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tail task: everything that comes off the log goes into the window, then whoever
+    /// waits for it is woken.
+    async fn follow(self: Arc<Self>, mut tail: Tail) {
+        loop {
+            match tail.next().await {
+                Ok(Some(page)) => self.take_in(page),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the log's tail cannot be read; trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, page: Page) {
+        let epochs = self.log.epochs();
+        let mut topics: HashSet<Topic> = HashSet::new();
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(removed) = page.removed {
+            window.restart(removed);
+        }
+        for entry in page.entries {
+            match entry {
+                Entry::Event(record) => {
+                    topics.insert(record.topic.clone());
+                    let id = epochs.id(record.position);
+                    window.push(Framed::new(record, id));
+                }
+                Entry::Erasure { erased, .. } => window.erase(&erased),
+            }
+        }
+        window.examined(page.examined);
+        drop(window);
+        self.tail.send_replace(page.examined);
+        match page.removed {
+            Some(_) => self.registry.wake_all(),
+            None => self.registry.wake(&topics),
+        }
+    }
+
+    /// Waits until the window reaches `end`; answers how far it came within the deadline.
+    pub(crate) async fn caught_up_with(&self, end: Position) -> Position {
+        let mut tail = self.tail.subscribe();
+        let reached = tail.wait_for(|tail| *tail >= end);
+        let _ = tokio::time::timeout(TAIL_DEADLINE, reached).await;
+        end.min(*self.tail.borrow())
+    }
+}

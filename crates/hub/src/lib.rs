@@ -1,0 +1,34 @@
+//! The hub between a log and its subscribers. Data flows one way: log → [tail task] →
+//! window → cursor → frames.
+//!
+//! * `window` holds the newest events, framed once; `next` is the one place that decides
+//!   what follows a cursor.
+//! * [`Follower`] is one subscriber's state machine: no socket, no clock of its own.
+//! * [`Hub`] ties them to a log; [`Subscription`] and pages carry what `next` decides.
+//!
+//! The hub knows no HTTP, and nothing reaches a subscriber but through the log's tail.
+
+mod control;
+mod cursor;
+mod follower;
+mod frame;
+mod hub;
+mod next;
+mod page;
+mod publish;
+mod registry;
+mod start;
+mod subscription;
+mod window;
+
+pub use control::{Gap, GapReason, retry_frame};
+pub use follower::{Follower, Step};
+pub use frame::{Form, Framed};
+pub use hub::{Hub, HubConfig};
+pub use page::EventPage;
+pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};
+pub use start::{Start, StartError};
+pub use subscription::Subscription;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! The one place that decides what follows a cursor. Pure: everyone who delivers (the stream,
+//! the JSON page, the long-poll) carries its answer and adds nothing.
+
+use std::sync::Arc;
+
+use eventwall_log::{Position, ReadRange};
+
+use crate::{
+    Framed,
+    cursor::Cursor,
+    window::{Limit, Slice, Window, collect},
+};
+
+/// What follows a cursor.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// These, after which the cursor stands at `examined`.
+    Events(Slice),
+    /// Nothing yet; the cursor may move to here.
+    Wait(Position),
+    /// Matching events up to here are gone; nothing that is left lies before.
+    Gap(Position),
+    /// The log has to be read for it.
+    Read(ReadRange),
+}
+
+/// What was read from the log for a cursor that is behind the window.
+#[derive(Debug)]
+pub(crate) struct CaughtUp {
+    /// The cursor it was read for.
+    pub(crate) after: Position,
+    /// The last position examined.
+    pub(crate) through: Position,
+    pub(crate) events: Vec<Arc<Framed>>,
+    pub(crate) removed: Option<Position>,
+}
+
+/// Decides what follows `cursor`, from the window if it reaches back far enough, else from
+/// what was read for it.
+pub(crate) fn next(
+    cursor: &Cursor,
+    limit: Limit,
+    window: &Window,
+    caught_up: Option<&CaughtUp>,
+) -> Next {
+    if let Some(slice) = window.after(cursor, limit) {
+        return from_slice(slice);
+    }
+    let covering =
+        caught_up.filter(|read| read.after <= cursor.position && cursor.position < read.through);
+    let Some(read) = covering else {
+        // Not bounded by `limit.through`: a removal beyond it could not be told from one before.
+        return Next::Read(ReadRange::after(cursor.position));
+    };
+    match read.removed {
+        Some(removed) if removed > cursor.position.max(cursor.forgiven) => Next::Gap(removed),
+        _ => {
+            let through = read.through.min(limit.through);
+            from_slice(collect(read.events.iter(), cursor, limit, through))
+        }
+    }
+}
+
+fn from_slice(slice: Slice) -> Next {
+    if slice.events.is_empty() { Next::Wait(slice.examined) } else { Next::Events(slice) }
+}

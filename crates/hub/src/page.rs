@@ -1,0 +1,143 @@
+//! Pages: the same events, by the same decisions, as one bounded answer.
+
+use std::sync::Arc;
+
+use eventwall_log::{Budget, EventId, Filter, Position, Record, Resolution, Topic};
+
+use crate::{
+    Framed, Gap, GapReason, Hub, Start, StartError,
+    next::{CaughtUp, Next, next},
+    start::{Started, start},
+    window::Limit,
+};
+
+/// Bytes of events that one page may bring; one event always fits.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// A bounded stretch of matching events.
+#[derive(Debug)]
+pub struct EventPage {
+    /// In the order of the log.
+    pub events: Vec<Arc<Framed>>,
+    /// The last position examined: where to read on from.
+    pub cursor: EventId,
+    /// More events are left in the direction of reading: newer ones, or older ones if the
+    /// page was read back from the end or from an event.
+    pub more: bool,
+    /// Events were lost before these.
+    pub gap: Option<Gap>,
+}
+
+impl Hub {
+    /// A page of at most `limit` events from `from` on.
+    ///
+    /// # Errors
+    /// If the start is refused or the log cannot be read.
+    pub async fn page(
+        &self,
+        filter: Filter,
+        from: &Start,
+        limit: usize,
+    ) -> Result<EventPage, StartError> {
+        match from {
+            Start::Last(count) => {
+                let end = self.shared.log.end();
+                self.last_page(&filter, end.next(), (*count).min(limit), end).await
+            }
+            _ => self.forward_page(start(&*self.shared.log, filter, from).await?, limit).await,
+        }
+    }
+
+    /// A page of the last `count` events of each topic before an event.
+    ///
+    /// # Errors
+    /// If there are too many, or the log cannot be read.
+    pub async fn page_before(
+        &self,
+        filter: &Filter,
+        before: &EventId,
+        count: usize,
+    ) -> Result<EventPage, StartError> {
+        let (log, epochs) = (&self.shared.log, self.shared.log.epochs());
+        let end = log.end();
+        let (bound, exact) = match epochs.resolve(before, end) {
+            Resolution::At(position) => (position, true),
+            Resolution::Beyond { end } => (end.next(), false),
+            Resolution::Unknown => (end.next(), false),
+        };
+        let mut page = self.last_page(filter, bound, count, bound.before()).await?;
+        if !exact {
+            let (after, resumed) = (before.to_string(), page.cursor.to_string());
+            page.gap = Some(Gap { after, resumed, reason: GapReason::Replaced });
+        }
+        Ok(page)
+    }
+
+    async fn forward_page(&self, started: Started, limit: usize) -> Result<EventPage, StartError> {
+        let Started { mut cursor, mut gap, .. } = started;
+        let through = self.shared.caught_up_with(self.shared.log.end()).await;
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut read: Option<CaughtUp> = None;
+        while cursor.position < through && events.len() < limit && bytes < PAGE_BYTES {
+            let room = Limit { events: limit - events.len(), bytes: PAGE_BYTES - bytes, through };
+            let decided = next(&cursor, room, &self.shared.window(), read.as_ref());
+            match decided {
+                Next::Events(slice) => {
+                    bytes += slice.events.iter().map(|event| event.cost()).sum::<usize>();
+                    cursor.advance(slice.examined);
+                    events.extend(slice.events);
+                }
+                Next::Wait(examined) if examined > cursor.position => cursor.advance(examined),
+                Next::Wait(_) => break,
+                Next::Gap(removed) => {
+                    let epochs = self.shared.log.epochs();
+                    gap.get_or_insert(Gap {
+                        after: epochs.id(cursor.position).to_string(),
+                        resumed: epochs.id(removed).to_string(),
+                        reason: GapReason::Expired,
+                    });
+                    cursor.advance(removed);
+                }
+                Next::Read(range) => {
+                    let budget = Budget { events: room.events, bytes: room.bytes };
+                    let page = self.shared.log.read(range, &cursor.filter, budget).await?;
+                    read = Some(self.shared.frame_page(range, page));
+                }
+            }
+        }
+        let cursor = self.shared.log.epochs().id(cursor.position);
+        let more = cursor.position < through;
+        Ok(EventPage { events, cursor, more, gap })
+    }
+
+    async fn last_page(
+        &self,
+        filter: &Filter,
+        before: Position,
+        count: usize,
+        cursor: Position,
+    ) -> Result<EventPage, StartError> {
+        let topics: &[Topic] = match filter {
+            Filter::Topics(topics) => topics,
+            Filter::All => &[],
+        };
+        let max = crate::start::MAX_START_EVENTS;
+        if count.saturating_mul(topics.len()) > max {
+            return Err(StartError::TooMany { last: count, topics: topics.len(), max });
+        }
+        let (mut records, mut more): (Vec<Arc<Record>>, bool) = (Vec::new(), false);
+        for topic in topics {
+            let page = self.shared.log.read_back(topic, Some(before), count).await?;
+            more |= page.more;
+            records.extend(page.events);
+        }
+        records.sort_unstable_by_key(|record| record.position);
+        let epochs = self.shared.log.epochs();
+        let frame = |record: Arc<Record>| {
+            let id = epochs.id(record.position);
+            Framed::new(record, id)
+        };
+        let events = records.into_iter().map(frame).collect();
+        Ok(EventPage { events, cursor: epochs.id(cursor), more, gap: None })
+    }
+}

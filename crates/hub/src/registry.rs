@@ -1,0 +1,95 @@
+//! Who waits for which topic. Wakes exactly those; a wake-up is never lost, because it is kept
+//! for whoever is not waiting just now.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use eventwall_log::{Filter, Topic};
+use tokio::sync::Notify;
+
+#[derive(Debug, Default)]
+pub(crate) struct Registry(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next_id: u64,
+    by_topic: HashMap<Topic, HashMap<u64, Arc<Notify>>>,
+    for_all: HashMap<u64, Arc<Notify>>,
+}
+
+/// A place in the registry, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    registry: Arc<Registry>,
+    id: u64,
+    filter: Filter,
+    notify: Arc<Notify>,
+}
+
+impl Registry {
+    pub(crate) fn register(self: &Arc<Self>, filter: Filter) -> Registration {
+        let notify = Arc::new(Notify::new());
+        let mut waiting = self.lock();
+        waiting.next_id += 1;
+        let id = waiting.next_id;
+        match &filter {
+            Filter::All => drop(waiting.for_all.insert(id, notify.clone())),
+            Filter::Topics(topics) => {
+                for topic in topics.iter() {
+                    waiting.by_topic.entry(topic.clone()).or_default().insert(id, notify.clone());
+                }
+            }
+        }
+        drop(waiting);
+        Registration { registry: self.clone(), id, filter, notify }
+    }
+
+    /// Wakes everyone who waits for one of `topics`.
+    pub(crate) fn wake<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
+        let waiting = self.lock();
+        for topic in topics {
+            if let Some(waiters) = waiting.by_topic.get(topic) {
+                waiters.values().for_each(|waiter| waiter.notify_one());
+            }
+        }
+        waiting.for_all.values().for_each(|waiter| waiter.notify_one());
+    }
+
+    /// Wakes everyone.
+    pub(crate) fn wake_all(&self) {
+        let waiting = self.lock();
+        let by_topic = waiting.by_topic.values().flat_map(HashMap::values);
+        by_topic.chain(waiting.for_all.values()).for_each(|waiter| waiter.notify_one());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registration {
+    /// Resolves once one of its topics had news since the last time.
+    pub(crate) async fn news(&self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut waiting = self.registry.lock();
+        match &self.filter {
+            Filter::All => drop(waiting.for_all.remove(&self.id)),
+            Filter::Topics(topics) => {
+                for topic in topics.iter() {
+                    let Some(waiters) = waiting.by_topic.get_mut(topic) else { continue };
+                    waiters.remove(&self.id);
+                    if waiters.is_empty() {
+                        waiting.by_topic.remove(topic);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A follower with its hub: does what the follower asks and hands out frames. It adds no
+//! decision of its own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eventwall_log::{Budget, Entry, Page, ReadError, ReadRange};
+use tokio::time::Instant;
+
+use crate::{Follower, Framed, Step, hub::Shared, next::CaughtUp, registry::Registration};
+
+/// Memory that one catch-up read may take, in events and bytes.
+const CATCH_UP: Budget = Budget { events: 1024, bytes: 64 * 1024 };
+
+/// One subscriber's stream of frames. Dropping it ends it.
+#[derive(Debug)]
+pub struct Subscription {
+    follower: Follower,
+    hub: Arc<Shared>,
+    registration: Registration,
+}
+
+impl Subscription {
+    pub(crate) fn new(follower: Follower, hub: Arc<Shared>, registration: Registration) -> Self {
+        Self { follower, hub, registration }
+    }
+
+    /// The next frames to write, in order; waits until there are some. Dropping the future
+    /// loses nothing.
+    ///
+    /// # Errors
+    /// If the log cannot be read. The subscriber is to be disconnected; it may come back
+    /// with its cursor.
+    pub async fn next(&mut self) -> Result<Vec<Bytes>, ReadError> {
+        loop {
+            let step = {
+                let (window, epochs) = (self.hub.window(), self.hub.log.epochs());
+                self.follower.step(&window, &epochs, Instant::now())
+            };
+            match step {
+                Step::Send(frames) => return Ok(frames),
+                Step::Read(range) => {
+                    let read = self.hub.catch_up(&self.follower, range).await?;
+                    self.follower.take_in(read);
+                }
+                Step::Wait(until) => {
+                    let _ = tokio::time::timeout_at(until, self.registration.news()).await;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Reads for a cursor that is behind the window.
+    async fn catch_up(&self, follower: &Follower, range: ReadRange) -> Result<CaughtUp, ReadError> {
+        let filter = &follower.cursor().filter;
+        // Bounds what many at once hold in memory; closing it is not foreseen.
+        let _permit = self.catch_ups.acquire().await;
+        let page = self.log.read(range, filter, CATCH_UP).await?;
+        Ok(self.frame_page(range, page))
+    }
+
+    pub(crate) fn frame_page(&self, range: ReadRange, page: Page) -> CaughtUp {
+        let epochs = self.log.epochs();
+        let events = page.entries.into_iter().filter_map(|entry| match entry {
+            Entry::Event(record) => {
+                let id = epochs.id(record.position);
+                Some(Framed::new(record, id))
+            }
+            Entry::Erasure { .. } => None,
+        });
+        CaughtUp {
+            after: range.after,
+            through: page.examined,
+            events: events.collect(),
+            removed: page.removed,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The hub over a log: starts, gaps, live, ticks and pages.
+
+use std::sync::Arc;
+
+use eventwall_log::{
+    AppendOptions, Batch, EventId, Filter, MemoryLog, NewEvent, Retention, Topic, system_clock,
+};
+use eventwall_sse::{Decoder, Event, Item};
+
+use crate::{Form, GapReason, Hub, HubConfig, Start, StartError, Subscription};
+
+fn topic(name: &str) -> Topic {
+    name.parse().unwrap()
+}
+
+fn filter(names: &[&str]) -> Filter {
+    Filter::topics(names.iter().map(|name| topic(name)))
+}
+
+fn hub_with(max_bytes: u64, window_bytes: usize) -> Hub {
+    let log = MemoryLog::new(Retention { max_bytes }, system_clock());
+    Hub::new(Arc::new(log), &HubConfig { window_bytes, ..HubConfig::default() })
+}
+
+fn hub() -> Hub {
+    hub_with(1 << 30, 1 << 20)
+}
+
+async fn publish(hub: &Hub, name: &str, data: &str) -> EventId {
+    let batch = Batch::from(NewEvent::new(topic(name), data));
+    hub.publish(batch, AppendOptions::default()).await.unwrap().ids.remove(0)
+}
+
+async fn subscribe(hub: &Hub, names: &[&str], start: Start) -> Subscription {
+    let form = Form { topic_line: names.len() > 1, json: false };
+    hub.subscribe(filter(names), &start, form).await.unwrap()
+}
+
+/// The events of a stream until one named `last`, as `name:data`.
+async fn until(subscription: &mut Subscription, last: &str) -> Vec<Event> {
+    let (mut decoder, mut events) = (Decoder::new(), Vec::new());
+    while events.last().is_none_or(|event: &Event| event.event != last && event.data != last) {
+        for frame in subscription.next().await.unwrap() {
+            decoder.feed(&frame, |item| match item {
+                Item::Event(event) => events.push(event),
+                other => panic!("{other:?}"),
+            });
+        }
+    }
+    events
+}
+
+fn told(events: &[Event]) -> Vec<&str> {
+    let name = |event: &Event| event.event.strip_prefix("eventwall:").map(str::len);
+    events.iter().map(|e| if name(e).is_some() { &e.event[10..] } else { &*e.data }).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_subscriber_gets_a_tick_at_its_cursor_and_what_follows() {
+    let hub = hub();
+    let before = publish(&hub, "a", "before").await;
+    let mut stream = subscribe(&hub, &["a"], Start::Now).await;
+    publish(&hub, "b", "not asked for").await;
+    let after = publish(&hub, "a", "after").await;
+    let events = until(&mut stream, "after").await;
+    assert_eq!(told(&events), ["tick", "after"]);
+    assert_eq!(events[0].last_event_id, before.to_string());
+    assert_eq!(events[1].last_event_id, after.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn quiet_streams_tick_and_their_cursor_moves_on() {
+    let hub = hub();
+    let mut stream = subscribe(&hub, &["a"], Start::Now).await;
+    until(&mut stream, "eventwall:tick").await;
+    let elsewhere = publish(&hub, "b", "x").await;
+    let began = tokio::time::Instant::now();
+    let tick = until(&mut stream, "eventwall:tick").await.remove(0);
+    assert_eq!(began.elapsed().as_secs(), 15);
+    assert_eq!(tick.last_event_id, elsewhere.to_string());
+    // A resume from there is exact.
+    publish(&hub, "a", "y").await;
+    let mut resumed = subscribe(&hub, &["a"], Start::Resume(tick.last_event_id)).await;
+    assert_eq!(told(&until(&mut resumed, "eventwall:live").await), ["tick", "y", "live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_brings_the_last_of_each_topic_in_the_order_of_the_log() {
+    let hub = hub_with(1 << 30, 2000);
+    for n in 0..20 {
+        publish(&hub, if n % 5 == 0 { "rare" } else { "common" }, &n.to_string()).await;
+    }
+    let mut stream = subscribe(&hub, &["rare", "common", "empty"], Start::Last(2)).await;
+    let events = until(&mut stream, "eventwall:live").await;
+    assert_eq!(told(&events), ["tick", "10", "15", "18", "19", "live"]);
+    assert_eq!(events[1].topic.as_deref(), Some("rare"));
+    publish(&hub, "empty", "first").await;
+    assert_eq!(told(&until(&mut stream, "first").await), ["first"]);
+    let refused = hub.subscribe(filter(&["a", "b"]), &Start::Last(9999), Form::default()).await;
+    assert!(matches!(refused, Err(StartError::TooMany { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_by_last_is_no_gap_however_much_is_gone() {
+    let hub = hub_with(3000, 1000);
+    publish(&hub, "quiet", "gone").await;
+    for n in 0..50 {
+        publish(&hub, "busy", &n.to_string()).await;
+    }
+    let mut stream = subscribe(&hub, &["busy", "quiet"], Start::Last(1000)).await;
+    let events = until(&mut stream, "eventwall:live").await;
+    assert!(!told(&events).contains(&"gap") && events.len() > 3, "{:?}", told(&events));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gaps_say_from_where_to_where_and_why() {
+    let hub = hub_with(3000, 1000);
+    let seen = publish(&hub, "a", "seen").await;
+    for n in 0..50 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    for (id, reason, first) in [
+        (seen.to_string(), GapReason::Expired, "tick"),
+        ("zzzz-7".into(), GapReason::Replaced, "gap"),
+        ("no id at all".into(), GapReason::Unknown, "gap"),
+        (format!("{}-999", seen.epoch.as_str()), GapReason::Replaced, "gap"),
+    ] {
+        let mut stream = subscribe(&hub, &["a"], Start::Resume(id.clone())).await;
+        let events = until(&mut stream, "eventwall:live").await;
+        assert_eq!(told(&events)[0], first, "{id}");
+        let gaps: Vec<_> = events.iter().filter(|e| e.event == "eventwall:gap").collect();
+        assert_eq!(gaps.len(), 1, "{id}: {:?}", told(&events));
+        let gap: serde_json::Value = serde_json::from_str(&gaps[0].data).unwrap();
+        assert_eq!(gap["after"], id);
+        assert_eq!(gap["resumed"], gaps[0].last_event_id);
+        assert_eq!(gap["reason"], serde_json::to_value(reason).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_after_a_full_replacement_brings_everything_that_is_left() {
+    let hub = hub();
+    for n in 0..3 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    let mut stream = subscribe(&hub, &["a"], Start::Resume("other-1".into())).await;
+    let events = until(&mut stream, "eventwall:live").await;
+    assert_eq!(told(&events), ["gap", "tick", "0", "1", "2", "live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_json_form_says_what_stock_event_source_cannot() {
+    let hub = hub();
+    let mut event = NewEvent::new(topic("a"), "x").named("ping");
+    event.by = Some("someone".into());
+    let id = hub.publish(event.into(), AppendOptions::default()).await.unwrap().ids.remove(0);
+    let form = Form { topic_line: false, json: true };
+    let mut stream = hub.subscribe(filter(&["a"]), &Start::Last(1), form).await.unwrap();
+    let events = until(&mut stream, "eventwall:live").await;
+    assert_eq!(events[1].event, "ping");
+    let json: serde_json::Value = serde_json::from_str(&events[1].data).unwrap();
+    assert_eq!(json["id"], id.to_string());
+    assert_eq!((&json["topic"], &json["event"]), (&"a".into(), &"ping".into()));
+    assert_eq!((&json["by"], &json["data"]), (&"someone".into(), &"x".into()));
+    let time = json["time"].as_str().unwrap();
+    assert!(time.ends_with('Z') && time.len() == "2026-01-01T00:00:00.000Z".len(), "{time}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_add_up_to_the_log_forwards_and_backwards() {
+    let hub = hub_with(1 << 30, 3000);
+    let mut ids = Vec::new();
+    for n in 0..30 {
+        ids.push(publish(&hub, ["a", "b"][n % 2], &n.to_string()).await);
+    }
+    let only_a = filter(&["a"]);
+    let (mut cursor, mut forwards) = (ids[0].clone(), Vec::new());
+    loop {
+        let page = hub.page(only_a.clone(), &Start::After(cursor), 4).await.unwrap();
+        forwards.extend(page.events.iter().map(|e| e.record().data.to_string()));
+        cursor = page.cursor;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(forwards, (1..15).map(|n| (2 * n).to_string()).collect::<Vec<_>>());
+    assert_eq!(cursor.position, hub.log().end());
+
+    let first = hub.page(only_a.clone(), &Start::Last(4), 100).await.unwrap();
+    assert_eq!((first.events.len(), first.more), (4, true));
+    let (mut before, mut backwards) = (first.events[0].id().clone(), 4);
+    loop {
+        let page = hub.page_before(&only_a, &before, 4).await.unwrap();
+        backwards += page.events.len();
+        if !page.more {
+            break;
+        }
+        before = page.events[0].id().clone();
+    }
+    assert_eq!(backwards, 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_still_moves_the_cursor() {
+    let hub = hub();
+    let elsewhere = publish(&hub, "b", "x").await;
+    let start = hub.log().epochs().id(eventwall_log::Position::START);
+    let page = hub.page(filter(&["a"]), &Start::After(start), 9).await.unwrap();
+    assert_eq!((page.events.len(), page.cursor), (0, elsewhere));
+}
+
+#[tokio::test(start_paused = true)]
+async fn erased_events_are_not_delivered_from_the_window() {
+    let hub = hub();
+    let start = hub.log().epochs().id(eventwall_log::Position::START);
+    let gone = publish(&hub, "a", "gone").await;
+    publish(&hub, "a", "kept").await;
+    hub.log().erase(vec![gone.position]).await.unwrap();
+    hub.shared.caught_up_with(hub.log().end()).await;
+    let mut stream = subscribe(&hub, &["a"], Start::After(start)).await;
+    assert_eq!(told(&until(&mut stream, "eventwall:live").await), ["tick", "kept", "live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_are_shared_and_differ_only_by_their_topic_line() {
+    let hub = hub();
+    publish(&hub, "a/b", "x").await;
+    let page = hub.page(filter(&["a/b"]), &Start::Last(1), 9).await.unwrap();
+    let event = &page.events[0];
+    let with = event.bytes(Form { topic_line: true, json: false });
+    let without = event.bytes(Form::default());
+    assert_eq!(with, [b"topic: a/b\n", &without[..]].concat());
+    assert_eq!(with[11..].as_ptr(), without.as_ptr(), "the same memory");
+}
+
+#[tokio::test]
+async fn a_closed_log_is_reported() {
+    let hub = hub();
+    assert_eq!(hub.health(), Ok(()));
+    hub.log().close().await;
+    assert!(hub.health().is_err());
+}

@@ -1,0 +1,178 @@
+//! The newest events in memory, framed once, found by topic. Filled by the tail task alone;
+//! it never decides what anybody gets.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use eventwall_log::{Filter, Position, Topic};
+
+use crate::{Framed, cursor::Cursor};
+
+/// All events after `start` up to `tail`.
+#[derive(Debug)]
+pub(crate) struct Window {
+    topics: HashMap<Topic, VecDeque<Arc<Framed>>>,
+    /// All of them in order, to know which is the oldest.
+    order: VecDeque<Arc<Framed>>,
+    bytes: usize,
+    max_bytes: usize,
+    start: Position,
+    tail: Position,
+}
+
+/// How much one step may bring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+    /// Nothing beyond this position.
+    pub(crate) through: Position,
+}
+
+/// A stretch of matching events.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    pub(crate) events: Vec<Arc<Framed>>,
+    /// The last position examined.
+    pub(crate) examined: Position,
+}
+
+impl Window {
+    /// An empty window at the end of the log.
+    pub(crate) fn new(end: Position, max_bytes: usize) -> Self {
+        Self {
+            topics: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            start: end,
+            tail: end,
+        }
+    }
+
+    /// Every event after this position is in the window.
+    pub(crate) fn start(&self) -> Position {
+        self.start
+    }
+
+    /// The last position that came off the log's tail.
+    #[cfg(test)]
+    pub(crate) fn tail(&self) -> Position {
+        self.tail
+    }
+
+    pub(crate) fn push(&mut self, event: Arc<Framed>) {
+        self.bytes += event.cost();
+        self.tail = event.position();
+        self.topics.entry(event.topic().clone()).or_default().push_back(event.clone());
+        self.order.push_back(event);
+        while self.bytes > self.max_bytes && self.order.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    /// Everything up to `position` came off the tail.
+    pub(crate) fn examined(&mut self, position: Position) {
+        self.tail = self.tail.max(position);
+    }
+
+    /// The tail itself missed events, removed before it could read them: the window
+    /// is complete only from `position` on.
+    pub(crate) fn restart(&mut self, position: Position) {
+        while self.order.front().is_some_and(|event| event.position() <= position) {
+            self.drop_oldest();
+        }
+        self.start = self.start.max(position);
+        self.tail = self.tail.max(position);
+    }
+
+    /// Erased events are not shown from now on.
+    pub(crate) fn erase(&mut self, positions: &[Position]) {
+        let gone = |event: &Arc<Framed>| positions.contains(&event.position());
+        self.bytes -= self.order.iter().filter(|e| gone(e)).map(|e| e.cost()).sum::<usize>();
+        self.order.retain(|event| !gone(event));
+        self.topics.retain(|_, events| {
+            events.retain(|event| !gone(event));
+            !events.is_empty()
+        });
+    }
+
+    /// What follows the cursor; `None` if the cursor is before the window.
+    pub(crate) fn after(&self, cursor: &Cursor, limit: Limit) -> Option<Slice> {
+        if cursor.position < self.start {
+            return None;
+        }
+        let through = self.tail.min(limit.through);
+        Some(match &cursor.filter {
+            Filter::All => collect(self.order_after(cursor.position), cursor, limit, through),
+            Filter::Topics(topics) => match &topics[..] {
+                [topic] => {
+                    collect(self.topic_after(topic, cursor.position), cursor, limit, through)
+                }
+                topics => collect(self.merged(topics, cursor.position), cursor, limit, through),
+            },
+        })
+    }
+
+    fn order_after(&self, position: Position) -> impl Iterator<Item = &Arc<Framed>> {
+        self.order.range(self.order.partition_point(|event| event.position() <= position)..)
+    }
+
+    fn topic_after(&self, topic: &Topic, position: Position) -> impl Iterator<Item = &Arc<Framed>> {
+        self.topics.get(topic).into_iter().flat_map(move |events| {
+            events.range(events.partition_point(|event| event.position() <= position)..)
+        })
+    }
+
+    /// Several topics' events in the order of the log.
+    fn merged(&self, topics: &[Topic], position: Position) -> impl Iterator<Item = &Arc<Framed>> {
+        let mut sources: Vec<_> =
+            topics.iter().map(|topic| self.topic_after(topic, position).peekable()).collect();
+        std::iter::from_fn(move || {
+            let at = |source: &mut std::iter::Peekable<_>| {
+                source.peek().map(|e: &&Arc<Framed>| e.position())
+            };
+            let heads = sources.iter_mut().filter_map(|source| at(source).map(|p| (p, source)));
+            heads.min_by_key(|(position, _)| *position)?.1.next()
+        })
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(oldest) = self.order.pop_front() else { return };
+        self.bytes -= oldest.cost();
+        self.start = oldest.position();
+        if let Some(events) = self.topics.get_mut(oldest.topic()) {
+            events.pop_front();
+            if events.is_empty() {
+                self.topics.remove(oldest.topic());
+            }
+        }
+    }
+}
+
+/// Takes wanted events up to the limit. The first always fits.
+pub(crate) fn collect<'a>(
+    events: impl Iterator<Item = &'a Arc<Framed>>,
+    cursor: &Cursor,
+    limit: Limit,
+    through: Position,
+) -> Slice {
+    let mut slice = Slice::default();
+    let mut bytes = 0;
+    for event in events.take_while(|event| event.position() <= through) {
+        if !cursor.wants(event.topic(), event.position()) {
+            continue;
+        }
+        bytes += event.cost();
+        let full = slice.events.len() >= limit.events || bytes > limit.bytes;
+        if full && !slice.events.is_empty() {
+            return slice;
+        }
+        slice.examined = event.position();
+        slice.events.push(event.clone());
+    }
+    slice.examined = through.max(cursor.position);
+    slice
+}

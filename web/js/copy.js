@@ -1,0 +1,25 @@
+// @ts-check
+// Owns putting an element's text on the clipboard; never claims to have done what it could not.
+
+/**
+ * Pages not served over HTTPS have no clipboard, hence the older ways.
+ * @param {HTMLElement} source
+ * @returns {Promise<string>} what to tell the visitor
+ */
+export async function copyText(source) {
+  try {
+    await navigator.clipboard.writeText(source.textContent ?? "");
+    return "Copied.";
+  } catch {
+    getSelection()?.selectAllChildren(source);
+    return oldCopy() ? "Copied." : "Selected. Copy it with Ctrl+C or ⌘C.";
+  }
+}
+
+function oldCopy() {
+  try {
+    return document.execCommand("copy");
+  } catch {
+    return false;
+  }
+}

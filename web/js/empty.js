@@ -1,0 +1,50 @@
+// @ts-check
+// Owns the panel that says how to fill an empty wall; never shows beside a post.
+
+import { copyText } from "./copy.js";
+import { byId, say } from "./dom.js";
+import { samplesUrl, topicUrl } from "./page.js";
+import { ask, reasonOf } from "./wire.js";
+
+export class Empty {
+  #panel = byId("empty", HTMLElement);
+  #note = byId("empty-note", HTMLElement);
+  #line = byId("curl-line", HTMLElement);
+  #playing = false;
+
+  constructor() {
+    this.#line.textContent = `curl -d "hello" ${location.origin}${topicUrl}`;
+    byId("second-tab", HTMLAnchorElement).href = location.pathname;
+    byId("copy-curl", HTMLElement).addEventListener("click", () => void this.#copy());
+    byId("play-samples", HTMLElement).addEventListener("click", () => void this.#play());
+  }
+
+  /** @param {boolean} shown */
+  set shown(shown) {
+    this.#panel.hidden = !shown;
+  }
+
+  async #copy() {
+    this.#tell("");
+    this.#tell(await copyText(this.#line));
+  }
+
+  async #play() {
+    if (this.#playing) return;
+    this.#playing = true;
+    this.#tell("Asking for sample posts…");
+    try {
+      const answer = await ask(samplesUrl, { method: "POST", headers: { Accept: "application/json" } });
+      this.#tell(answer.ok ? "Sample posts are on their way." : reasonOf(answer, "The samples cannot be played now."));
+    } catch {
+      this.#tell("The wall could not be reached. Press the button to try again.");
+    } finally {
+      this.#playing = false;
+    }
+  }
+
+  /** @param {string} words */
+  #tell(words) {
+    say(this.#note, words);
+  }
+}

@@ -1,0 +1,83 @@
+// @ts-check
+// Owns the list of what is shown, newest first; must never hold more than its limit for long.
+
+import { cardOf } from "./card.js";
+import { dividerOf } from "./divider.js";
+
+/**
+ * @typedef {{ post: import("./post.js").Post, gap?: undefined }} PostEntry
+ * @typedef {{ gap: import("./wire.js").Gap, post?: undefined }} GapEntry
+ * @typedef {PostEntry | GapEntry} Entry
+ */
+
+/** How many entries the page keeps, shown or waiting to be shown. */
+export const LIMIT = 500;
+
+export class Feed {
+  #list;
+
+  /** @param {HTMLElement} list */
+  constructor(list) {
+    this.#list = list;
+  }
+
+  /**
+   * Puts newer entries on top and lets the oldest go.
+   * @param {Entry[]} entries oldest first
+   * @returns {string[]} ids of posts no longer shown
+   */
+  prepend(entries) {
+    const elements = entries.map((entry) => elementOf(entry, true)).reverse();
+    this.#list.prepend(...elements);
+    this.#describe();
+    return this.#trim();
+  }
+
+  /**
+   * Puts older entries below. A reader who asked for these gets them, limit or not:
+   * the next newer post brings the list back to its limit.
+   * @param {Entry[]} entries oldest first
+   */
+  append(entries) {
+    this.#list.append(...entries.map((entry) => elementOf(entry, false)).reverse());
+    this.#describe();
+  }
+
+  get empty() {
+    return !this.#list.querySelector(".post");
+  }
+
+  /** The id of the oldest post shown. */
+  get oldest() {
+    const posts = this.#list.querySelectorAll(".post");
+    return idOf(posts[posts.length - 1]);
+  }
+
+  // A feed without a single article would be no feed.
+  #describe() {
+    this.#list.setAttribute("role", this.empty ? "group" : "feed");
+    this.#list.setAttribute("aria-busy", "false");
+  }
+
+  /** @returns {string[]} */
+  #trim() {
+    const gone = [...this.#list.children].slice(LIMIT);
+    for (const element of gone) element.remove();
+    return gone.map(idOf).filter((id) => id !== "");
+  }
+}
+
+/** @param {Element | undefined} element */
+function idOf(element) {
+  return element instanceof HTMLElement ? (element.dataset.id ?? "") : "";
+}
+
+/**
+ * @param {Entry} entry
+ * @param {boolean} fresh whether it arrived while the reader was here
+ */
+function elementOf(entry, fresh) {
+  const element = entry.post ? cardOf(entry.post) : dividerOf(entry.gap);
+  element.classList.toggle("fresh", fresh);
+  return element;
+}

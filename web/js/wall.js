@@ -1,0 +1,139 @@
+// @ts-check
+// Owns which posts are on the wall, each exactly once; never talks to the network.
+
+import { Announcer } from "./announcer.js";
+import { byId } from "./dom.js";
+import { Feed } from "./feed.js";
+import { Held } from "./held.js";
+import { readPost } from "./post.js";
+import { choose, rove } from "./rove.js";
+import { isAway, onScroll, toTop } from "./scroll.js";
+import { Title } from "./title.js";
+
+/**
+ * @typedef {import("./feed.js").Entry} Entry
+ * @typedef {import("./wire.js").Gap} Gap
+ * @typedef {import("./wire.js").WireEvent} WireEvent
+ */
+
+// Posts of one breath are laid out together; nobody sees so short a wait.
+const BREATH = 16;
+
+export class Wall {
+  #list = byId("posts", HTMLElement);
+  #feed = new Feed(this.#list);
+  #held = new Held(() => this.#showHeld());
+  #title = new Title();
+  #announcer = new Announcer();
+  /** Ids of every post shown or waiting: as bounded as those are. @type {Set<string>} */
+  #ids = new Set();
+  /** @type {Entry[]} */
+  #arriving = [];
+  #oldest = "";
+  #gapOnTop = false;
+  #onChange;
+
+  /** @param {(trimmed: boolean) => void} onChange called after the list has changed */
+  constructor(onChange) {
+    this.#onChange = onChange;
+    rove(this.#list);
+    onScroll(() => this.#held.empty || isAway() || this.#release());
+  }
+
+  get empty() {
+    return this.#feed.empty && this.#held.empty;
+  }
+
+  /** The id from which older posts go on. */
+  get oldest() {
+    return this.#oldest || this.#feed.oldest;
+  }
+
+  /**
+   * Adds a page of history below what is shown.
+   * @param {WireEvent[]} events oldest first
+   * @param {Gap | null} [gap]
+   */
+  addOlder(events, gap) {
+    /** @type {Entry[]} */
+    const entries = events.flatMap((event) => this.#entryOf(event));
+    // What is missing lies where the page joins the list; a first page joins nothing.
+    if (gap) entries.splice(this.empty ? 0 : entries.length, 0, { gap });
+    this.#feed.append(entries);
+    this.#oldest = events[0]?.id ?? this.#oldest;
+    this.#changed(false);
+  }
+
+  /** @param {WireEvent} event */
+  arrive(event) {
+    const entries = this.#entryOf(event);
+    if (entries.length > 0) this.#gapOnTop = false;
+    this.#queue(entries);
+  }
+
+  /** @param {Gap} gap */
+  lose(gap) {
+    // A line that breaks again before the next post tells of the same hole twice.
+    if (!this.#gapOnTop) this.#queue([{ gap }]);
+    this.#gapOnTop = true;
+  }
+
+  /**
+   * @param {WireEvent} event
+   * @returns {Entry[]} nothing for what is here already or is no post
+   */
+  #entryOf(event) {
+    const post = readPost(event);
+    if (!post || this.#ids.has(post.id)) return [];
+    this.#ids.add(post.id);
+    return [{ post }];
+  }
+
+  /** @param {Entry[]} entries */
+  #queue(entries) {
+    if (entries.length === 0) return;
+    if (this.#arriving.length === 0) setTimeout(() => this.#settle(), BREATH);
+    this.#arriving.push(...entries);
+  }
+
+  #settle() {
+    const entries = this.#arriving;
+    this.#arriving = [];
+    this.#tell(entries);
+    this.#forget(this.#held.push(entries));
+    if (!isAway()) this.#release();
+  }
+
+  /** @param {Entry[]} entries */
+  #tell(entries) {
+    const others = entries.filter(({ post }) => post && !post.mine).length;
+    this.#title.arrived(entries.filter(({ post }) => post).length);
+    this.#announcer.arrived(others);
+  }
+
+  #release() {
+    const gone = this.#feed.prepend(this.#held.take());
+    this.#forget(gone);
+    if (gone.length > 0) this.#oldest = this.#feed.oldest;
+    this.#changed(gone.length > 0);
+  }
+
+  #showHeld() {
+    this.#release();
+    toTop();
+    // The button has gone: focus goes to what it brought.
+    const newest = this.#list.querySelector(".post");
+    if (newest instanceof HTMLElement) newest.focus({ preventScroll: true });
+  }
+
+  /** @param {string[]} ids */
+  #forget(ids) {
+    for (const id of ids) this.#ids.delete(id);
+  }
+
+  /** @param {boolean} trimmed */
+  #changed(trimmed) {
+    choose(this.#list);
+    this.#onChange(trimmed);
+  }
+}
