@@ -1,0 +1,156 @@
+//! The accept loop: takes connections, each with its deadlines and its task, refuses when
+//! full, and goes down in order. It owns every connection's task and ends them all.
+
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::Response};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::sleep,
+};
+use tower::ServiceExt as _;
+
+use crate::{App, Limits, deadline::WriteDeadline, unavailable::unavailable};
+
+/// Connections served at once only to be told that the server is full.
+const REFUSALS: usize = 256;
+/// After a failed accept (no file descriptor left, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Serves `router` on `listener` until `stop` resolves, then drains: streams are told when to
+/// come back and end, newcomers are answered as by a full server, and what is still open at
+/// the deadline is cut.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    app: Arc<App>,
+    stop: impl Future<Output = ()>,
+) {
+    let mut connections = JoinSet::new();
+    let acceptor = Acceptor::new(&listener, router, app.clone());
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            connection = acceptor.next() => drop(connections.spawn(connection)),
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    app.drain.begin();
+    let deadline = sleep(app.settings.limits.drain_deadline);
+    tokio::pin!(deadline);
+    while !connections.is_empty() {
+        tokio::select! {
+            () = &mut deadline => break,
+            connection = acceptor.next() => drop(connections.spawn(connection)),
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    if !connections.is_empty() {
+        tracing::warn!(connections = connections.len(), "cut connections that were still open");
+    }
+    connections.shutdown().await;
+}
+
+struct Acceptor<'a> {
+    listener: &'a TcpListener,
+    router: Router,
+    app: Arc<App>,
+    room: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+impl<'a> Acceptor<'a> {
+    fn new(listener: &'a TcpListener, router: Router, app: Arc<App>) -> Self {
+        let room = Arc::new(Semaphore::new(app.settings.limits.connections));
+        Self { listener, router, app, room, refusals: Arc::new(Semaphore::new(REFUSALS)) }
+    }
+
+    /// The next connection, to be spawned.
+    async fn next(&self) -> impl Future<Output = ()> + use<> {
+        loop {
+            let stream = self.accept().await;
+            // Not even room to refuse politely: the connection is just closed.
+            let Some((permit, full)) = self.admit() else { continue };
+            let _ = stream.set_nodelay(true);
+            return connection(stream, self.router.clone(), self.app.clone(), full, permit);
+        }
+    }
+
+    /// Room for a connection, or else for telling it that there is none.
+    fn admit(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        let room = |room: &Arc<Semaphore>| room.clone().try_acquire_owned().ok();
+        let admitted = room(&self.room).map(|permit| (permit, false));
+        admitted.or_else(|| room(&self.refusals).map(|permit| (permit, true)))
+    }
+
+    async fn accept(&self) -> TcpStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return stream,
+                Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
+            }
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    app: Arc<App>,
+    full: bool,
+    _permit: OwnedSemaphorePermit,
+) {
+    let limits = &app.settings.limits;
+    let io = TokioIo::new(WriteDeadline::new(stream, limits.write_deadline));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (router, app) = (router.clone(), app.clone());
+        async move { Ok::<_, Infallible>(answer(router, &app, full, request).await) }
+    });
+    let connection = builder(limits).serve_connection(io, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = app.drain.draining() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+async fn answer(router: Router, app: &App, full: bool, request: Request<Incoming>) -> Response {
+    let limits = &app.settings.limits;
+    if full {
+        return unavailable(request.headers(), limits, "the server is full");
+    }
+    if app.drain.is_draining() && !is_probe(request.uri().path()) {
+        return unavailable(request.headers(), limits, "the server is shutting down");
+    }
+    router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+}
+
+/// Probes are answered to the end: they tell the load balancer why.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_deadline)
+        .max_buf_size(MAX_HEAD)
+        .half_close(false);
+    builder
+}

@@ -1,0 +1,182 @@
+//! `GET /topics/{topic}` and `GET /events`: a stream, or a page for who accepts JSON only.
+//! Translates the request into a start and a filter, and decides nothing further.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use eventwall_hub::{EventPage, Form, Start, StartError};
+use eventwall_log::{EventId, Filter, Topic};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use serde_json::{Value, json};
+
+use crate::{
+    App, Problem,
+    publish::{parse_topic, refuse_reserved, topic_of},
+    query::Query,
+    stream::stream_body,
+    unavailable::{unavailable, wants_stream},
+};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The spellings that polyfills append to the URL.
+const POLYFILLS: [&str; 3] = ["lastEventId", "lastEventID", "last_event_id"];
+/// Events on a page unless asked otherwise.
+const DEFAULT_LIMIT: usize = 100;
+
+pub(crate) async fn topic(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    follow(&app, vec![topic_of(&uri)?], &uri, &headers).await
+}
+
+pub(crate) async fn events(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let names = Query::of(&uri).all("topic")?;
+    let topics: BTreeSet<Topic> =
+        names.iter().map(|name| parse_topic(name)).collect::<Result<_, _>>()?;
+    let max = app.settings.limits.topics;
+    if topics.is_empty() {
+        return Err(Problem::bad_request(
+            "name the topics to follow: /events?topic=NAME&topic=NAME",
+        ));
+    }
+    if topics.len() > max {
+        let detail =
+            format!("{} topics on one connection are more than {max}: follow fewer", topics.len());
+        return Err(Problem::bad_request(detail));
+    }
+    follow(&app, topics.into_iter().collect(), &uri, &headers).await
+}
+
+/// `HEAD` says what `GET` would, and never subscribes.
+pub(crate) async fn head(headers: HeaderMap) -> Response {
+    if wants_page(&headers) {
+        return ([(header::CONTENT_TYPE, "application/json")], ()).into_response();
+    }
+    stream_head(15).into_response()
+}
+
+async fn follow(
+    app: &Arc<App>,
+    topics: Vec<Topic>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    topics.iter().try_for_each(refuse_reserved)?;
+    if app.drain.is_draining() {
+        return Ok(unavailable(headers, &app.settings.limits, "the server is shutting down"));
+    }
+    let query = Query::of(uri);
+    let one_topic = topics.len() == 1 && uri.path() != "/events";
+    let filter = Filter::topics(topics);
+    if wants_page(headers) {
+        return page(app, filter, &query, headers).await;
+    }
+    let json = query.last("as")?.as_deref() == Some("json");
+    let form = Form { topic_line: !one_topic, json };
+    let start = start(&query, headers)?;
+    let subscription = app.hub.subscribe(filter, &start, form).await.map_err(start_problem)?;
+    let body = stream_body(subscription, app.drain.clone(), app.settings.limits.drain_window);
+    Ok((stream_head(app.hub.heartbeat().as_secs()), body).into_response())
+}
+
+/// JSON is asked for, and a stream is not.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let mut accepts =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    !wants_stream(headers) && accepts.any(|value| value.contains("application/json"))
+}
+
+fn stream_head(heartbeat: u64) -> [(HeaderName, HeaderValue); 5] {
+    let name = HeaderName::from_static;
+    let value = HeaderValue::from_static;
+    [
+        // Without a charset: one browser engine fails on any but utf-8, the stream is
+        // UTF-8 anyway.
+        (header::CONTENT_TYPE, value("text/event-stream")),
+        (header::CACHE_CONTROL, value("no-store")),
+        (header::VARY, value("Accept, Origin")),
+        (name("x-accel-buffering"), value("no")),
+        (name("eventwall-heartbeat"), HeaderValue::from(heartbeat)),
+    ]
+}
+
+/// Where to start; the first that is there wins.
+fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
+    let header = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
+    if let Some(id) = header {
+        return Ok(Start::Resume(String::from_utf8_lossy(id.as_bytes()).into_owned()));
+    }
+    if let Some(id) = query.last_lossy(&POLYFILLS) {
+        return Ok(Start::Resume(id));
+    }
+    if let Some(after) = query.last("after")? {
+        return Ok(Start::After(event_id("after", &after)?));
+    }
+    if query.last("since")?.is_some() {
+        let detail =
+            "this version cannot start at a time: use `after` or `last` instead of `since`";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
+    }
+    let last = query.number("last", usize::MAX)?;
+    Ok(last.map_or(Start::Now, Start::Last))
+}
+
+fn event_id(name: &str, text: &str) -> Result<EventId, Problem> {
+    text.parse().map_err(|error| Problem::bad_request(format!("`{name}`: {error}")))
+}
+
+fn start_problem(error: StartError) -> Problem {
+    match error {
+        StartError::TooMany { .. } => Problem::bad_request(error.to_string()),
+        StartError::Read(error) => {
+            tracing::error!(%error, "a subscriber could not be served");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        }
+    }
+}
+
+async fn page(
+    app: &App,
+    filter: Filter,
+    query: &Query<'_>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let max = app.settings.limits.page_events;
+    let limit = query.number("limit", max)?.unwrap_or(DEFAULT_LIMIT.min(max)).max(1);
+    let page = match query.last("before")? {
+        Some(before) => {
+            let before = event_id("before", &before)?;
+            let count = query.number("last", max)?.unwrap_or(limit).min(max);
+            app.hub.page_before(&filter, &before, count).await
+        }
+        None => {
+            let from = start(query, headers)?;
+            let limit = if matches!(from, Start::Last(_)) { max } else { limit };
+            app.hub.page(filter, &from, limit).await
+        }
+    };
+    let page = page.map_err(start_problem)?;
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "Accept, Origin")];
+    Ok((headers, Json(page_json(&page))).into_response())
+}
+
+fn page_json(page: &EventPage) -> Value {
+    let events: Vec<Value> =
+        page.events.iter().filter_map(|event| serde_json::to_value(event.to_json()).ok()).collect();
+    let mut json =
+        json!({ "events": events, "cursor": page.cursor.to_string(), "more": page.more });
+    if let Some(gap) = &page.gap {
+        json["gap"] = json!(gap);
+    }
+    json
+}

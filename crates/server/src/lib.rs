@@ -1,0 +1,27 @@
+//! HTTP over a hub. A request passes, in this order: the accept loop with its limits and
+//! deadlines (`accept`), the loopback rule (`guard`), CORS (`cors`), routing (`routes`), and
+//! one handler a file (`publish`, `follow`, `health`).
+//!
+//! Handlers translate; they never decide what a subscriber gets. Every error leaves as a
+//! [`Problem`] that says what to change. The server knows no wall.
+
+mod accept;
+mod cors;
+mod deadline;
+mod drain;
+mod follow;
+mod guard;
+mod health;
+mod problem;
+mod publish;
+mod query;
+mod routes;
+mod settings;
+mod stream;
+mod unavailable;
+
+pub use accept::serve;
+pub use drain::Drain;
+pub use problem::{Problem, append_problem, collect_body};
+pub use routes::{App, finish, routes};
+pub use settings::{Limits, Settings};

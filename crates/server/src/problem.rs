@@ -1,0 +1,124 @@
+//! Errors as `application/problem+json` (RFC 9457). The detail says what to change.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use eventwall_log::AppendError;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Map, Value, json};
+
+use crate::Limits;
+
+/// An answer that says what went wrong and what to do.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    more: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem with a status and a sentence for whoever sent the request.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+    }
+
+    /// `400`: the request makes no sense.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Adds a member to the JSON object.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// When to try again, in seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let mut object = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Value::Object(object) = &mut object {
+            object.extend(self.more);
+        }
+        let mut response = (self.status, object.to_string()).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// What a publisher is told when the log would not take an event.
+#[must_use]
+pub fn append_problem(error: &AppendError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        AppendError::Condition { last } => {
+            let problem = Problem::new(StatusCode::PRECONDITION_FAILED, detail);
+            let etag = last.as_ref().and_then(|id| HeaderValue::try_from(format!("\"{id}\"")).ok());
+            etag.map_or(problem.clone(), |etag| problem.header(header::ETAG, etag))
+        }
+        AppendError::KeyReused => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+        AppendError::FieldTooLong { .. } => Problem::bad_request(detail),
+        AppendError::OutcomeUnknown { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with("outcome", "unknown")
+            .retry_after(5),
+        AppendError::Stopped { .. } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+        }
+    }
+}
+
+/// A request's whole body, within its limits of size and time.
+///
+/// # Errors
+/// `413`, `408`, or `400` if the client broke off.
+pub async fn collect_body(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let collecting = Limited::new(body, limits.body_bytes).collect();
+    match tokio::time::timeout(limits.body_deadline, collecting).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
+        Ok(Err(error)) => Err(Problem::bad_request(format!("the body broke off: {error}"))),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!(
+                "the body took longer than {} s: send it faster",
+                limits.body_deadline.as_secs()
+            ),
+        )),
+    }
+}
+
+fn too_large(limits: &Limits) -> Problem {
+    let detail = format!(
+        "the body is larger than {} bytes: publish a smaller event, or raise --max-body",
+        limits.body_bytes
+    );
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}

@@ -1,0 +1,62 @@
+//! Which path goes where. Nothing else is decided here.
+
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state, routing::get};
+use eventwall_hub::Hub;
+use http::{Method, StatusCode, Uri};
+
+use crate::{
+    Drain, Problem, Settings, cors, follow, guard,
+    health::{healthz, readyz},
+    publish,
+};
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App {
+    /// The hub that is served.
+    pub hub: Hub,
+    /// Who may do what, how much.
+    pub settings: Settings,
+    /// Whether the server is going down.
+    pub drain: Drain,
+}
+
+/// The hub's own routes. Merge others into them, then [`finish`].
+pub fn routes(app: &Arc<App>) -> Router {
+    let topic = get(follow::topic).head(follow::head).post(publish::publish);
+    Router::new()
+        .route("/topics", topic.clone())
+        .route("/topics/", topic.clone())
+        .route("/topics/{*topic}", topic)
+        .route("/events", get(follow::events).head(follow::head))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(app.clone())
+}
+
+/// Adds what every request passes: answers for unknown paths and methods, CORS, and the
+/// loopback rule.
+pub fn finish(router: Router, app: &Arc<App>) -> Router {
+    let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
+    let router = match cors::layer(&app.settings.cors_origins) {
+        Some(layer) => router.layer(layer),
+        None => router,
+    };
+    router.layer(from_fn_with_state(app.clone(), guard::guard))
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    let detail = format!(
+        "there is nothing at {}: publish and follow at /topics/NAME, or open / for the wall",
+        uri.path()
+    );
+    Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+/// The router adds the `Allow` header.
+async fn not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}: see the Allow header", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

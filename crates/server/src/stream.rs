@@ -1,0 +1,66 @@
+//! A subscription as a response body. It carries frames; on a drain it ends them cleanly.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use eventwall_hub::{Subscription, retry_frame};
+use futures_util::stream::{self, Stream};
+use rand::RngExt as _;
+
+use crate::Drain;
+
+struct Streaming {
+    subscription: Subscription,
+    drain: Drain,
+    window: Duration,
+    /// What is to be written before anything else, in reverse.
+    queue: Vec<Bytes>,
+    ended: bool,
+}
+
+pub(crate) fn stream_body(subscription: Subscription, drain: Drain, window: Duration) -> Body {
+    let state = Streaming { subscription, drain, window, queue: Vec::new(), ended: false };
+    Body::from_stream(frames(state))
+}
+
+fn frames(state: Streaming) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(state, |mut state| async {
+        while state.queue.is_empty() {
+            if state.ended {
+                return None;
+            }
+            state.fill().await;
+        }
+        state.queue.pop().map(|frame| (Ok(frame), state))
+    })
+}
+
+impl Streaming {
+    async fn fill(&mut self) {
+        tokio::select! {
+            biased;
+            () = self.drain.draining() => {
+                // Each comes back at a time of its own, so that a restart is no stampede.
+                self.queue = vec![retry_frame(spread(self.window))];
+                self.ended = true;
+            }
+            frames = self.subscription.next() => match frames {
+                Ok(mut frames) => {
+                    frames.reverse();
+                    self.queue = frames;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a subscriber is disconnected");
+                    self.ended = true;
+                }
+            },
+        }
+    }
+}
+
+/// A random reconnection time within a window, in milliseconds.
+pub(crate) fn spread(window: Duration) -> u64 {
+    let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
+    500 + rand::rng().random_range(0..window)
+}
