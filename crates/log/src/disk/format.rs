@@ -327,7 +327,7 @@ mod tests {
             prev: Position(3),
             topic: "walls/é".parse().unwrap(),
             event: Some("checkin".into()),
-            data: "{\"from\":\"Ada\"}\nline".into(),
+            data: "{\"from\":\"Guest 7\"}\nline".into(),
             fields: Fields {
                 by: Some("visitor:1".into()),
                 key: Some(("scope".into(), "key".into())),

@@ -1,0 +1,76 @@
+//! The wall: an app on the hub. A wall is the topic `walls/{wall}`, its posts are events.
+//!
+//! * `page` serves the page, `assets` what it loads; `visitor` is who looks at it.
+//! * `command` is what a visitor asks for, checked; `posts` makes it an event.
+//! * `samples` plays sample posts.
+//!
+//! Visitors never publish to a wall themselves: they send commands, and the author of a post
+//! is whom their signed cookie names. The wall reads nothing of the log: its page follows the
+//! topic like everybody.
+
+mod assets;
+mod command;
+mod page;
+mod posts;
+mod samples;
+mod visitor;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use eventwall_log::{State, Topic};
+use eventwall_server::{App, Problem};
+
+use self::{assets::Assets, samples::Players, visitor::Signer};
+pub use self::{
+    samples::{Sample, SampleError, parse_samples, play, sample_posts},
+    visitor::SignerError,
+};
+
+/// The wall at `/`.
+pub const LOBBY: &str = "lobby";
+
+/// What the wall's handlers share.
+#[derive(Debug)]
+struct Wall {
+    app: Arc<App>,
+    assets: Assets,
+    signer: Signer,
+    players: Players,
+}
+
+/// The wall's routes over the server's app. Visitors' cookies are signed with a key kept in
+/// `state`.
+///
+/// # Errors
+/// If the key can be neither read nor made.
+pub async fn routes(app: &Arc<App>, state: &dyn State) -> Result<Router, SignerError> {
+    let wall = Arc::new(Wall {
+        app: app.clone(),
+        assets: Assets::new(),
+        signer: Signer::load(state).await?,
+        players: Players::default(),
+    });
+    Ok(Router::new()
+        .route("/", get(page::lobby))
+        .route("/walls/{wall}", get(page::wall))
+        .route("/walls/{wall}/posts", post(posts::post))
+        .route("/walls/{wall}/samples", post(samples::start))
+        .route("/assets/{hash}/{*path}", get(assets::asset))
+        .with_state(wall))
+}
+
+/// The topic of a wall.
+///
+/// # Errors
+/// `400` if there can be no such wall.
+fn topic_of(wall: &str) -> Result<Topic, Problem> {
+    if wall.contains('/') {
+        return Err(Problem::bad_request("a wall's name is one word of a topic, without slashes"));
+    }
+    let topic = format!("walls/{wall}").parse();
+    topic.map_err(|error: eventwall_log::TopicError| Problem::bad_request(error.to_string()))
+}
