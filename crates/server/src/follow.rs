@@ -8,10 +8,10 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_hub::{EventPage, Form, Start, StartError};
+use eventwall_hub::{EventPage, Form, Gap, Start, StartError};
 use eventwall_log::{EventId, Filter, Topic};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{
     App, Problem,
@@ -170,13 +170,20 @@ async fn page(
     Ok((headers, Json(page_json(&page))).into_response())
 }
 
-fn page_json(page: &EventPage) -> Value {
-    let events: Vec<Value> =
-        page.events.iter().filter_map(|event| serde_json::to_value(event.to_json()).ok()).collect();
-    let mut json =
-        json!({ "events": events, "cursor": page.cursor.to_string(), "more": page.more });
-    if let Some(gap) = &page.gap {
-        json["gap"] = json!(gap);
+#[derive(Serialize)]
+struct PageJson<'a, E> {
+    events: Vec<E>,
+    cursor: String,
+    more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<&'a Gap>,
+}
+
+fn page_json(page: &EventPage) -> impl Serialize + '_ {
+    PageJson {
+        events: page.events.iter().map(|event| event.to_json()).collect(),
+        cursor: page.cursor.to_string(),
+        more: page.more,
+        gap: page.gap.as_ref(),
     }
-    json
 }

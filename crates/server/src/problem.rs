@@ -8,7 +8,8 @@ use bytes::Bytes;
 use eventwall_log::AppendError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::Limits;
 
@@ -55,23 +56,33 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let mut object = json!({
-            "type": "about:blank",
-            "title": title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Value::Object(object) = &mut object {
-            object.extend(self.more);
-        }
-        let mut response = (self.status, object.to_string()).into_response();
+        let object = ProblemJson {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            more: &self.more,
+        };
+        // With a line end, so that curl leaves the prompt on a line of its own.
+        let body = serde_json::to_string(&object).unwrap_or_default() + "\n";
+        let mut response = (self.status, body).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().extend(self.headers);
         response
     }
+}
+
+#[derive(Serialize)]
+struct ProblemJson<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 /// What a publisher is told when the log would not take an event.

@@ -63,7 +63,12 @@ impl Command {
         let line = |field, what, value| required(field, what, value, MAX_LINE);
         let (event, msg, place, through) = match &*self.kind {
             "status" => (None, Some(msg()?), None, None),
-            "checkin" => (Some("checkin"), None, Some(line("place", "the place", self.place.as_ref())?), None),
+            "checkin" => (
+                Some("checkin"),
+                None,
+                Some(line("place", "the place", self.place.as_ref())?),
+                None,
+            ),
             "forward" => {
                 let through = line("through", "whom it came through", self.through.as_ref())?;
                 (Some("forward"), Some(msg()?), None, Some(through))
@@ -137,14 +142,25 @@ mod tests {
 
     #[test]
     fn the_shapes_of_2011() {
-        assert_eq!(data(r#"{"kind":"status","msg":" hi\nyou "}"#), r#"{"from":"Guest 7","msg":"hi\nyou"}"#);
+        assert_eq!(
+            data(r#"{"kind":"status","msg":" hi\nyou "}"#),
+            r#"{"from":"Guest 7","msg":"hi\nyou"}"#
+        );
         assert_eq!(
             data(r#"{"kind":"status","msg":"hi","location":"Hall 2","place":"ignored"}"#),
             r#"{"from":"Guest 7","msg":"hi","location":"Hall 2"}"#
         );
-        assert_eq!(data(r#"{"kind":"checkin","place":"Hall 2","location":" "}"#), r#"{"from":"Guest 7","place":"Hall 2"}"#);
-        let forward = command(r#"{"kind":"forward","through":"the desk","msg":"x"}"#).post("Guest 7").unwrap();
-        assert_eq!((forward.event, &*forward.data), (Some("forward"), r#"{"from":"Guest 7","through":"the desk","msg":"x"}"#));
+        assert_eq!(
+            data(r#"{"kind":"checkin","place":"Hall 2","location":" "}"#),
+            r#"{"from":"Guest 7","place":"Hall 2"}"#
+        );
+        let forward = command(r#"{"kind":"forward","through":"the desk","msg":"x"}"#)
+            .post("Guest 7")
+            .unwrap();
+        assert_eq!(
+            (forward.event, &*forward.data),
+            (Some("forward"), r#"{"from":"Guest 7","through":"the desk","msg":"x"}"#)
+        );
     }
 
     #[test]
@@ -162,7 +178,8 @@ mod tests {
 
     #[test]
     fn lengths_are_characters_not_bytes() {
-        let post = |n| command(&format!(r#"{{"kind":"status","msg":"{}"}}"#, "😀".repeat(n))).post("A");
+        let post =
+            |n| command(&format!(r#"{{"kind":"status","msg":"{}"}}"#, "😀".repeat(n))).post("A");
         assert!(post(2000).is_ok() && post(2001).is_err());
     }
 }

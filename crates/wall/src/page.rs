@@ -100,7 +100,12 @@ mod tests {
     #[test]
     fn what_is_filled_in_is_text() {
         let hostile = "\"><script>alert(1)</script>{{name}}";
-        let page = fill(&[("{{assets}}", "/assets/1"), ("{{wall}}", hostile), ("{{name}}", "N"), ("{{visitor}}", "v")]);
+        let page = fill(&[
+            ("{{assets}}", "/assets/1"),
+            ("{{wall}}", hostile),
+            ("{{name}}", "N"),
+            ("{{visitor}}", "v"),
+        ]);
         assert!(!page.contains("<script>alert"));
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;{{name}}"));
         assert!(page.contains("src=\"/assets/1/js/main.js\""));
@@ -108,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_template_asks_for_nothing_else() {
-        let page = fill(&[("{{assets}}", ""), ("{{wall}}", ""), ("{{name}}", ""), ("{{visitor}}", "")]);
+        let page =
+            fill(&[("{{assets}}", ""), ("{{wall}}", ""), ("{{name}}", ""), ("{{visitor}}", "")]);
         assert!(!page.contains("{{"), "a placeholder that nobody fills");
     }
 }

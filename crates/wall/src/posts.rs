@@ -72,7 +72,9 @@ pub(crate) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     if host.is_some() && host == text(header::HOST) {
         return Ok(());
     }
-    let detail = format!("a page of {origin} may not post here as its visitor: publish to /topics/walls/… instead");
+    let detail = format!(
+        "a page of {origin} may not post here as its visitor: publish to /topics/walls/… instead"
+    );
     Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 

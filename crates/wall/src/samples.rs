@@ -110,7 +110,9 @@ impl Players {
         let mut playing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         playing.retain(|_, player| !player.is_finished());
         if playing.contains_key(&topic) {
-            return Err(conflict("sample posts are already playing on this wall: watch them arrive"));
+            return Err(conflict(
+                "sample posts are already playing on this wall: watch them arrive",
+            ));
         }
         if playing.len() >= MAX_PLAYERS {
             return Err(conflict("too many walls are playing sample posts: try again in a minute"));

@@ -26,7 +26,10 @@ impl Visitor {
     pub(crate) fn new_guest() -> Self {
         let mut rng = rand::rng();
         let id: u64 = rng.random();
-        Self { id: format!("visitor:{id:016x}"), name: format!("Guest {}", rng.random_range(1000..10_000)) }
+        Self {
+            id: format!("visitor:{id:016x}"),
+            name: format!("Guest {}", rng.random_range(1000..10_000)),
+        }
     }
 }
 
@@ -47,7 +50,9 @@ pub enum SignerError {
     #[error("the key that signs visitors' cookies: {0}")]
     State(#[from] StateError),
     /// What is stored is no key.
-    #[error("the stored key that signs visitors' cookies is damaged: remove state/{STATE_KEY}, and every visitor becomes a new guest")]
+    #[error(
+        "the stored key that signs visitors' cookies is damaged: remove state/{STATE_KEY}, and every visitor becomes a new guest"
+    )]
     Damaged,
 }
 
@@ -78,14 +83,18 @@ impl Signer {
 
     /// The visitor that a request's cookie names, if its signature is ours.
     pub(crate) fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let cookies =
+            headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
         pairs.find_map(|(name, value)| (name == COOKIE).then(|| self.verify(value)).flatten())
     }
 
     /// The header that gives a visitor their cookie, for a year.
     pub(crate) fn cookie(&self, visitor: &Visitor) -> HeaderValue {
-        let payload = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(visitor).unwrap_or_default());
+        let payload =
+            BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(visitor).unwrap_or_default());
         let signature = self.0.clone().chain_update(payload.as_bytes()).finalize().into_bytes();
         let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
         let cookie = format!(

@@ -1,0 +1,245 @@
+//! The command line, as data: names, defaults, environment and help in one place.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{failure::EXIT_CODES, pace::Pace};
+
+const EXAMPLES: &str = "\
+Examples:
+  eventwall                                          a wall at http://127.0.0.1:8080/
+  eventwall --demo                                   the same, with sample posts
+  curl -d hello http://127.0.0.1:8080/topics/walls/lobby
+  eventwall subscribe walls/lobby --last 10          the last ten posts, then live
+  date | eventwall publish clock -                   one event a line
+";
+
+/// A live wall for the web and the event hub beneath it, over Server-Sent Events.
+///
+/// Run without a command, it serves: open the address that it prints, post, and every
+/// browser that looks at the wall shows it at once. Publish with anything that can POST,
+/// follow with `EventSource` or curl; nothing is lost when a line drops or the server
+/// restarts.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}\n\nLog lines go to standard error; RUST_LOG=debug shows more of them."),
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the wall and the hub (what no command means)
+    Serve(ServeArgs),
+    /// Publish an event, or one for every line of standard input
+    Publish(PublishArgs),
+    /// Follow topics; reconnects and resumes by itself
+    Subscribe(SubscribeArgs),
+    /// Post the events of a file, one at a time
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        env = "EVENTWALL_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// The data directory [default: the platform's, such as ~/.local/share/eventwall]
+    #[arg(long, value_name = "DIR", env = "EVENTWALL_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Where events are kept: `disk` is durable, `memory` is gone when the server stops
+    #[arg(long, value_enum, env = "EVENTWALL_STORE")]
+    pub(crate) store: Option<Store>,
+
+    /// Play sample posts in the lobby, in memory unless --data is given
+    #[arg(long, env = "EVENTWALL_DEMO")]
+    pub(crate) demo: bool,
+
+    /// When a publish is acknowledged: after an fsync, or after the write with an fsync every
+    /// 100 ms (`interval`), or with none
+    #[arg(
+        long,
+        value_enum,
+        env = "EVENTWALL_DURABILITY",
+        default_value = "sync",
+        hide_short_help = true
+    )]
+    pub(crate) durability: DurabilityArg,
+
+    /// Bytes of events to keep; the oldest go first
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "EVENTWALL_MAX_BYTES",
+        default_value = "1073741824",
+        hide_short_help = true
+    )]
+    pub(crate) max_bytes: u64,
+
+    /// Bytes that one event may have
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "EVENTWALL_MAX_BODY",
+        default_value = "1048576",
+        hide_short_help = true
+    )]
+    pub(crate) max_body: usize,
+
+    /// Connections at once; newcomers beyond are asked to come back
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_CONNECTIONS",
+        default_value = "20000",
+        hide_short_help = true
+    )]
+    pub(crate) max_connections: usize,
+
+    /// A web origin whose pages may read and publish, such as https://example.org; repeatable
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "EVENTWALL_CORS_ORIGIN",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    pub(crate) cors_origin: Vec<String>,
+
+    /// A further host name under which a loopback server may be reached; repeatable
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "EVENTWALL_ALLOW_HOST",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    pub(crate) allow_host: Vec<String>,
+
+    /// Let everyone who can reach the address read and publish everything
+    #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", hide_short_help = true)]
+    pub(crate) allow_anyone: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Store {
+    Disk,
+    Memory,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    Sync,
+    Interval,
+    None,
+}
+
+/// The server that a command talks to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArg {
+    /// The server's address
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "EVENTWALL_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) server: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventwall publish walls/lobby 'hello, wall'
+  eventwall publish builds --event failed 'main is red'
+  tail -f app.log | eventwall publish logs/app -     every line is an event
+
+Each event's id is printed once the server has stored it.")]
+pub(crate) struct PublishArgs {
+    /// The topic, such as walls/lobby
+    pub(crate) topic: String,
+    /// The event's data; `-` or nothing: every line of standard input is an event
+    pub(crate) data: Option<String>,
+    /// The event's name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) event: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventwall subscribe walls/lobby                    what comes from now on
+  eventwall subscribe walls/lobby --last 10          the last ten, then live
+  eventwall subscribe a b --json | jq .data          two topics, as JSON lines
+
+Events go to standard output, everything else to standard error.")]
+pub(crate) struct SubscribeArgs {
+    /// The topics to follow
+    #[arg(required = true, value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Start after this event
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
+    pub(crate) after: Option<String>,
+    /// Start with the last N events of each topic
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<u32>,
+    /// Print each event as a line of JSON: id, topic, event, time, by, data
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file holds text/event-stream blocks, each ended by an empty line:
+
+  data: {\"from\": \"Front desk\", \"msg\": \"Doors are open.\"}
+
+  event: checkin
+  data: {\"from\": \"Row two\", \"place\": \"Hall A\"}
+
+Example:
+  eventwall replay posts.sse --topic walls/lobby --every 2s..7s")]
+pub(crate) struct ReplayArgs {
+    /// The file to replay
+    pub(crate) file: PathBuf,
+    /// The topic to post to
+    #[arg(long, default_value = "walls/lobby")]
+    pub(crate) topic: String,
+    /// The pause between two posts: a time, or a range to draw from at random
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub(crate) every: Pace,
+    #[command(flatten)]
+    pub(crate) server: ServerArg,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,65 @@
+//! How a command ends badly: one sentence that says what to do, and an exit code that a script
+//! can tell apart.
+
+use std::{io, process::ExitCode};
+
+use eventwall_log::OpenError;
+
+/// What the exit codes mean, for the help text.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is done (also when the reader of a pipe went away)
+  1  something failed
+  2  the command line makes no sense
+  3  the address cannot be listened on
+  4  the data directory cannot be used
+  5  the log is damaged
+  6  the server cannot be reached, or refused";
+
+/// The end of a command that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn general(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    pub(crate) fn listen(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
+    pub(crate) fn server(message: impl Into<String>) -> Self {
+        Self { code: 6, message: message.into() }
+    }
+
+    /// Says it once, on standard error.
+    pub(crate) fn report(self) -> ExitCode {
+        if self.code != 0 {
+            eprintln!("eventwall: {}", self.message);
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let code = if matches!(error, OpenError::Damaged { .. }) { 5 } else { 4 };
+        Self { code, message: error.to_string() }
+    }
+}
+
+/// Failures of standard output: a reader that went away is no error.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let code = u8::from(error.kind() != io::ErrorKind::BrokenPipe);
+        Self { code, message: error.to_string() }
+    }
+}

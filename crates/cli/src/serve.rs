@@ -1,0 +1,208 @@
+//! `eventwall serve`: opens the log, serves the hub and the wall, and goes down in order.
+
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use eventwall_hub::{Hub, HubConfig};
+use eventwall_log::{
+    DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, OpenReport,
+    Retention, State, system_clock,
+};
+use eventwall_server::{App, Drain, Limits, Settings};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+
+use crate::{
+    args::{DurabilityArg, ServeArgs, Store},
+    failure::Failure,
+};
+
+const DEMO_PACE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(2)..=Duration::from_secs(7);
+const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
+    refuse_open_doors(&args)?;
+    let stop = stop_signal()?;
+    let listener = listen(args.listen).await?;
+    let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
+    let storage = Storage::open(&args).await?;
+    let app = Arc::new(App {
+        hub: Hub::new(storage.log.clone(), &HubConfig::default()),
+        settings: settings(&args),
+        drain: Drain::default(),
+    });
+    let wall = eventwall_wall::routes(&app, &*storage.state).await;
+    let wall = wall.map_err(|error| Failure::general(error.to_string()))?;
+    let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
+    greet(address, &storage.described)?;
+    let demo = args.demo.then(|| play_samples(app.clone()));
+    eventwall_server::serve(listener, router, app, stop).await;
+    if let Some(demo) = demo {
+        demo.abort();
+    }
+    storage.log.close().await;
+    Ok(())
+}
+
+/// Off the machine, access is decided by whoever starts the server, not by default.
+fn refuse_open_doors(args: &ServeArgs) -> Result<(), Failure> {
+    if args.listen.ip().is_loopback() || args.allow_anyone {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} can be reached from other machines, and everyone there could read and publish everything: add --allow-anyone if that is what you want, or listen on 127.0.0.1",
+        args.listen
+    )))
+}
+
+fn settings(args: &ServeArgs) -> Settings {
+    Settings {
+        loopback_only: args.listen.ip().is_loopback(),
+        allowed_hosts: args.allow_host.clone(),
+        cors_origins: args.cors_origin.clone(),
+        limits: Limits {
+            connections: args.max_connections,
+            body_bytes: args.max_body,
+            ..Limits::default()
+        },
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another program uses that port".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "that port needs more rights".to_owned(),
+            _ => error.to_string(),
+        };
+        let other = SocketAddr::new(address.ip(), 0);
+        Failure::listen(format!(
+            "cannot listen on {address}: {why}. Stop it, or choose another port with --listen ({other} takes a free one)"
+        ))
+    })
+}
+
+struct Storage {
+    log: Arc<dyn Log>,
+    state: Box<dyn State>,
+    /// For the greeting.
+    described: String,
+}
+
+impl Storage {
+    async fn open(args: &ServeArgs) -> Result<Self, Failure> {
+        let in_memory = args.demo && args.data.is_none();
+        match args.store.unwrap_or(if in_memory { Store::Memory } else { Store::Disk }) {
+            Store::Memory => Ok(Self::memory(args)),
+            Store::Disk => {
+                let (folder, config) = (data_folder(args)?, disk_config(args));
+                let opening = tokio::task::spawn_blocking(move || Self::disk(&folder, config));
+                opening.await.map_err(|error| Failure::general(error.to_string()))?
+            }
+        }
+    }
+
+    fn memory(args: &ServeArgs) -> Self {
+        let retention = Retention { max_bytes: args.max_bytes };
+        Self {
+            log: Arc::new(MemoryLog::new(retention, system_clock())),
+            state: Box::new(MemoryState::default()),
+            described: "in memory: gone when the server stops".into(),
+        }
+    }
+
+    fn disk(folder: &Path, config: DiskConfig) -> Result<Self, Failure> {
+        let medium = FsMedium::open(folder)?;
+        let (log, report) = DiskLog::open(medium.clone(), config)?;
+        if let Some(torn) = &report.torn {
+            tracing::warn!(
+                file = torn.file,
+                offset = torn.offset,
+                bytes = torn.bytes,
+                "cut the end of a write that a crash had left unfinished; it was never acknowledged"
+            );
+        }
+        let described = describe(folder, &report);
+        Ok(Self { log: Arc::new(log), state: Box::new(FileState::new(medium)), described })
+    }
+}
+
+fn describe(folder: &Path, report: &OpenReport) -> String {
+    let events = if report.entries == 1 { "event" } else { "events" };
+    format!(
+        "{} ({} {events}, {} KiB)",
+        folder.display(),
+        report.entries,
+        report.bytes.div_ceil(1024)
+    )
+}
+
+fn data_folder(args: &ServeArgs) -> Result<PathBuf, Failure> {
+    let own = || {
+        directories::ProjectDirs::from("", "", "eventwall").map(|dirs| dirs.data_dir().to_owned())
+    };
+    args.data.clone().or_else(own).ok_or_else(|| {
+        Failure::usage("there is no home directory to keep the log in: name a folder with --data")
+    })
+}
+
+fn disk_config(args: &ServeArgs) -> DiskConfig {
+    DiskConfig {
+        durability: match args.durability {
+            DurabilityArg::Sync => Durability::Sync,
+            DurabilityArg::Interval => Durability::Interval(SYNC_INTERVAL),
+            DurabilityArg::None => Durability::None,
+        },
+        retention: Retention { max_bytes: args.max_bytes },
+        ..DiskConfig::default()
+    }
+}
+
+/// Printed once the address answers.
+fn greet(address: SocketAddr, log: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Eventwall {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  wall  http://{address}/")?;
+    writeln!(out, "  log   {log}")?;
+    writeln!(out, "  post  curl -d hello http://{address}/topics/walls/{}", eventwall_wall::LOBBY)?;
+    writeln!(out, "Ctrl-C stops it.")?;
+    match out.flush() {
+        // Nobody reads the greeting: serve all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        flushed => Ok(flushed?),
+    }
+}
+
+fn play_samples(app: Arc<App>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let Ok(lobby) = format!("walls/{}", eventwall_wall::LOBBY).parse() else { return };
+        let endless = eventwall_wall::sample_posts();
+        let endless = endless.into_iter().cycle();
+        if let Err(error) = eventwall_wall::play(&app.hub, &lobby, endless, DEMO_PACE).await {
+            tracing::warn!(%error, "the sample posts stopped");
+        }
+    })
+}
+
+/// Resolves at the first Ctrl-C or SIGTERM.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let hook = |kind| signal(kind).map_err(|error| Failure::general(error.to_string()));
+    let (mut interrupt, mut terminate) =
+        (hook(SignalKind::interrupt())?, hook(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: streams are told to come back");
+    })
+}
