@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     });
     // A read of standard input that nobody waits for must not hold the exit.
     runtime.shutdown_background();
-    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+    done.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }
 
 /// Plain lines; `RUST_LOG` says how many.

@@ -95,14 +95,13 @@ impl EventSource {
     async fn read(&mut self) {
         let Some(response) = &mut self.response else { return };
         let silence = self.machine.watchdog().unwrap_or(Duration::MAX);
-        match timeout(silence, response.chunk()).await {
+        let why = match timeout(silence, response.chunk()).await {
             Ok(Ok(Some(bytes))) => return self.machine.bytes(&bytes),
-            Ok(Ok(None)) => {
-                self.machine.broke("the server closed the connection", None, rand::random())
-            }
-            Ok(Err(error)) => self.machine.broke(&root_cause(&error), None, rand::random()),
-            Err(_) => self.machine.broke("the line went silent", None, rand::random()),
-        }
+            Ok(Ok(None)) => "the server closed the connection".to_owned(),
+            Ok(Err(error)) => root_cause(&error),
+            Err(_) => "the line went silent".to_owned(),
+        };
+        self.machine.broke(&why, None, rand::random());
         self.response = None;
     }
 

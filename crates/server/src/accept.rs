@@ -1,17 +1,25 @@
 //! The accept loop: takes connections, each with its deadlines and its task, refuses when
 //! full, and goes down in order. It owns every connection's task and ends them all.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, response::Response};
-use http::Request;
+use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tower::ServiceExt as _;
 
@@ -21,6 +29,9 @@ use crate::{App, Limits, deadline::WriteDeadline, unavailable::unavailable};
 const REFUSALS: usize = 256;
 /// After a failed accept (no file descriptor left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// While draining, a connection that has asked nothing by then is closed: browsers hold such
+/// connections in reserve.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -111,7 +122,9 @@ async fn connection(
 ) {
     let limits = &app.settings.limits;
     let io = TokioIo::new(WriteDeadline::new(stream, limits.write_deadline));
+    let asked = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let (router, app) = (router.clone(), app.clone());
         async move { Ok::<_, Infallible>(answer(router, &app, full, request).await) }
     });
@@ -120,6 +133,14 @@ async fn connection(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = app.drain.draining() => {
+            // A connection that has not asked yet is owed an answer, not a closed door: its
+            // first request may be on its way.
+            if !asked.load(Ordering::Relaxed) {
+                let first = timeout(FIRST_REQUEST, connection.as_mut()).await;
+                if first.is_ok() || !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -137,7 +158,12 @@ async fn answer(router: Router, app: &App, full: bool, request: Request<Incoming
     if app.drain.is_draining() && !is_probe(request.uri().path()) {
         return unavailable(request.headers(), limits, "the server is shutting down");
     }
-    router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+    let mut response =
+        router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
+    if app.drain.is_draining() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Probes are answered to the end: they tell the load balancer why.

@@ -1,0 +1,234 @@
+//! Deadlines and limits over real sockets, with the limits made small: the worst clients get a
+//! plain answer or none, and nobody else notices.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use eventwall_hub::{Hub, HubConfig};
+use eventwall_log::{AppendOptions, MemoryLog, NewEvent};
+use eventwall_server::{App, Drain, Limits, Settings, finish, routes, serve};
+use eventwall_testkit::{Connection, Follower, get, request, until};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
+
+/// A server in this process, on a runtime of its own.
+struct Running {
+    addr: SocketAddr,
+    app: Arc<App>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+    runtime: Runtime,
+}
+
+fn start(change: impl FnOnce(&mut Limits)) -> Running {
+    let runtime = Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let mut settings = Settings { loopback_only: true, ..Settings::default() };
+    change(&mut settings.limits);
+    let hub = Hub::new(Arc::new(MemoryLog::default()), &HubConfig::default());
+    let app = Arc::new(App { hub, settings, drain: Drain::default() });
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let router = finish(routes(&app), &app);
+    let serving =
+        runtime.spawn(serve(listener, router, app.clone(), async { drop(stopped.await) }));
+    Running { addr, app, stop: Some(stop), serving: Some(serving), runtime }
+}
+
+impl Running {
+    fn publish(&self, data: &str) {
+        let event = NewEvent::new("a".parse().unwrap(), data);
+        self.runtime
+            .block_on(self.app.hub.publish(event.into(), AppendOptions::default()))
+            .unwrap();
+    }
+
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    fn ended(&mut self) {
+        self.runtime.block_on(self.serving.take().unwrap()).unwrap();
+    }
+
+    /// A publish whose handler waits for the rest of its body: `100 Continue` says so.
+    fn half_a_publish(&self) -> Connection {
+        let mut connection = Connection::open(self.addr).unwrap();
+        let host = self.addr;
+        connection
+            .send(format!(
+                "POST /topics/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+            ))
+            .unwrap();
+        assert_eq!(connection.head().unwrap().status, 100);
+        connection.send("ab").unwrap();
+        connection
+    }
+
+    /// A stream that has had its first tick.
+    fn stream(&self) -> Connection {
+        let mut connection = Connection::open(self.addr).unwrap();
+        let request = format!(
+            "GET /topics/a HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
+            self.addr
+        );
+        connection.send(request).unwrap();
+        assert_eq!(connection.head().unwrap().status, 200);
+        connection.chunk().unwrap();
+        connection
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_head_that_never_ends_is_cut_off() {
+    let server = start(|limits| limits.header_deadline = SHORT);
+    for begun in ["", "GET / HT", "GET /topics/a HTTP/1.1\r\nHost: loc"] {
+        let mut connection = Connection::open(server.addr).unwrap();
+        connection.send(begun).unwrap();
+        assert!(connection.is_closed(), "{begun:?}");
+    }
+}
+
+#[test]
+fn a_kept_connection_does_not_stay_for_ever() {
+    let server = start(|limits| limits.header_deadline = SHORT);
+    let mut connection = Connection::open(server.addr).unwrap();
+    connection.send(format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.addr)).unwrap();
+    assert_eq!(connection.response().unwrap().status, 200);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn a_body_that_never_ends_is_answered() {
+    let server = start(|limits| limits.body_deadline = SHORT);
+    let mut connection = Connection::open(server.addr).unwrap();
+    let head = format!(
+        "POST /topics/a HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nhalf",
+        server.addr
+    );
+    connection.send(head).unwrap();
+    let response = connection.response().unwrap();
+    assert!(
+        response.status == 408 && response.text().contains("longer than"),
+        "{}",
+        response.text()
+    );
+    assert_eq!(server.app.hub.log().end().0, 0, "nothing was published");
+}
+
+#[test]
+fn a_subscriber_that_never_reads_is_cut_off_and_delays_nobody() {
+    let server = start(|limits| {
+        limits.write_deadline = SHORT;
+        limits.connections = 2;
+    });
+    let stuck = server.stream();
+    let reading = Follower::start(server.addr, "/topics/a", &[]);
+    reading.wait("the first tick", |seen| !seen.events.is_empty());
+    let big = "x".repeat(500_000);
+    for n in 0..24 {
+        server.publish(&format!("{n}:{big}"));
+    }
+    let seen = reading.wait("all events", |seen| seen.messages().count() == 24);
+    assert_eq!(seen.connections, 1, "who reads is not disturbed");
+    // The stuck one's place is free again, though its client still holds the socket.
+    until("its place is free", || {
+        let mut newcomer = Connection::open(server.addr).unwrap();
+        newcomer.send(format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.addr)).unwrap();
+        newcomer.response().is_ok_and(|response| response.status == 200)
+    });
+    drop(stuck);
+}
+
+#[test]
+fn a_full_server_asks_newcomers_back_and_keeps_those_inside() {
+    let server = start(|limits| limits.connections = 1);
+    let mut inside = server.stream();
+    let page = get(server.addr, "/topics/a", &["Accept: application/json"]);
+    assert_eq!((page.status, page.header("retry-after")), (503, Some("1")));
+    assert!(page.text().contains("full"), "{}", page.text());
+    let stream = get(server.addr, "/topics/a", &["Accept: text/event-stream"]);
+    assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream")));
+    let retry: u64 = stream.text().trim().strip_prefix("retry: ").unwrap().parse().unwrap();
+    assert!(retry >= 500 && !stream.text().contains("id:"));
+    server.publish("still served");
+    assert!(String::from_utf8(inside.chunk().unwrap().unwrap()).unwrap().contains("still served"));
+    drop(inside);
+    until("there is room again", || get(server.addr, "/healthz", &[]).status == 200);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused() {
+    let server = start(|_| {});
+    let header = format!("X-Large: {}", "x".repeat(400_000));
+    let mut connection = Connection::open(server.addr).unwrap();
+    let _ = connection
+        .send(format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n{header}\r\n\r\n", server.addr));
+    assert_eq!(connection.response().unwrap().status, 431);
+}
+
+#[test]
+fn while_draining_streams_end_and_newcomers_are_asked_back() {
+    let mut server = start(|_| {});
+    let mut stream = server.stream();
+    // What is begun holds the drain, so that there is time to look.
+    let mut slow = server.half_a_publish();
+    server.stop();
+    let farewell = String::from_utf8(stream.chunk().unwrap().unwrap()).unwrap();
+    assert!(farewell.starts_with("retry: "), "{farewell}");
+    assert_eq!(stream.chunk().unwrap(), None, "a clean end");
+    assert_eq!(get(server.addr, "/readyz", &[]).status, 503);
+    assert_eq!(get(server.addr, "/healthz", &[]).status, 200);
+    assert_eq!(request(server.addr, "POST", "/topics/a", &[], b"x").status, 503);
+    let again = get(server.addr, "/topics/a", &["Accept: text/event-stream"]);
+    assert!(again.status == 200 && again.text().starts_with("retry: "), "{}", again.text());
+    slow.send("cd").unwrap();
+    assert_eq!(slow.response().unwrap().status, 201, "what was begun is finished");
+    server.ended();
+}
+
+#[test]
+fn a_drain_does_not_wait_for_connections_held_in_reserve() {
+    let mut server = start(|limits| limits.drain_deadline = Duration::from_secs(3600));
+    let mut reserve = Connection::open(server.addr).unwrap();
+    assert_eq!(get(server.addr, "/healthz", &[]).status, 200, "the one before it was accepted");
+    server.stop();
+    server.ended();
+    assert!(reserve.is_closed());
+}
+
+#[test]
+fn a_drain_ends_by_its_deadline() {
+    let mut server = start(|limits| limits.drain_deadline = SHORT);
+    let mut slow = server.half_a_publish();
+    let began = Instant::now();
+    server.stop();
+    server.ended();
+    assert!(began.elapsed() >= SHORT, "it was given its time");
+    assert!(slow.is_closed());
+}
+
+#[test]
+fn requests_on_one_connection_are_answered_in_order() {
+    let server = start(|_| {});
+    let mut connection = Connection::open(server.addr).unwrap();
+    let host = server.addr;
+    let publish = |data: &str| {
+        format!("POST /topics/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n\r\n{data}")
+    };
+    connection
+        .send(format!(
+            "{}{}GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n",
+            publish("1"),
+            publish("2")
+        ))
+        .unwrap();
+    let statuses: Vec<_> = (0..3).map(|_| connection.response().unwrap().status).collect();
+    assert_eq!(statuses, [201, 201, 200]);
+}

@@ -1,0 +1,141 @@
+//! A real server in a process of its own. It can be killed, stopped and started again on the
+//! same port with the same data.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{DEADLINE, eventwall};
+
+/// How to start a server.
+#[derive(Debug, Default, Clone)]
+pub struct Setup {
+    args: Vec<String>,
+    data: Option<PathBuf>,
+}
+
+impl Setup {
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// On this data directory, instead of a temporary one.
+    #[must_use]
+    pub fn data(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.into());
+        self
+    }
+
+    /// Starts it on a free port.
+    #[must_use]
+    pub fn start(self) -> Server {
+        let temp = tempfile::tempdir().unwrap();
+        let data = self.data.unwrap_or_else(|| temp.path().join("data"));
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let (child, greeting) = spawn(any, &data, &self.args);
+        let addr = address(&greeting);
+        Server { child, addr, args: self.args, data, greeting, _temp: temp }
+    }
+}
+
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    pub addr: SocketAddr,
+    args: Vec<String>,
+    data: PathBuf,
+    /// What it printed when it was ready.
+    pub greeting: String,
+    _temp: TempDir,
+}
+
+impl Server {
+    #[must_use]
+    pub fn start() -> Self {
+        Setup::default().start()
+    }
+
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: no handler, no flush, no farewell.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until the process has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the server does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Starts it again on the same port with the same data, once the old process is gone.
+    pub fn restart(&mut self) {
+        (self.child, self.greeting) = spawn(self.addr, &self.data, &self.args);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(listen: SocketAddr, data: &Path, args: &[String]) -> (Child, String) {
+    let mut command = eventwall();
+    command.arg("--listen").arg(listen.to_string()).arg("--data").arg(data).args(args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut greeting = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    while !greeting.ends_with("stops it.\n") {
+        if lines.read_line(&mut greeting).unwrap() == 0 {
+            let mut error = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+            panic!("the server did not start: {error}");
+        }
+    }
+    // Its log must not fill a pipe that nobody reads.
+    let mut log = child.stderr.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    (child, greeting)
+}
+
+fn address(greeting: &str) -> SocketAddr {
+    let after = greeting.split_once("http://").unwrap().1;
+    after.split('/').next().unwrap().parse().unwrap()
+}

@@ -1,0 +1,249 @@
+//! The command line as a newcomer uses it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use eventwall_testkit::{Follower, Server, Setup, eventwall, get_json, post, run};
+
+fn with(server: &Server, args: &[&str]) -> Command {
+    let mut command = eventwall();
+    command.args(args).arg("--server").arg(server.url(""));
+    command
+}
+
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn help_teaches_by_example_and_fits_a_terminal() {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["publish", "--help"],
+        &["subscribe", "-h"],
+        &["replay", "--help"],
+    ] {
+        let (code, out, _) = run(eventwall().args(args));
+        assert_eq!(code, 0);
+        assert!(out.contains("Example") && out.contains("eventwall "), "{args:?}");
+        assert!(out.lines().all(|line| line.chars().count() <= 100), "{args:?}");
+    }
+    let (_, long, _) = run(eventwall().arg("--help"));
+    assert!(long.contains("Exit codes:") && long.contains("EVENTWALL_LISTEN"));
+    let (code, out, _) = run(eventwall().arg("--version"));
+    assert_eq!((code, &*out), (0, &*format!("eventwall {}\n", env!("CARGO_PKG_VERSION"))));
+    let (code, _, error) = run(eventwall().arg("--lisen"));
+    assert!(code == 2 && error.contains("--listen"), "a typo is met with a hint: {error}");
+}
+
+#[test]
+fn every_way_of_looking_shows_the_same_events() {
+    let server = Server::start();
+    let topic = "walls/lobby";
+    let stock = Follower::start(server.addr, "/topics/walls/lobby", &[]);
+    stock.wait("the first tick", |seen| !seen.events.is_empty());
+    let mut follow =
+        Running::start(&mut with(&server, &["subscribe", topic, "--last", "100", "--json"]));
+    let curl = Command::new("curl")
+        .args(["-sd", "hello", &server.url("/topics/walls/lobby")])
+        .output()
+        .unwrap();
+    let by_curl: serde_json::Value = serde_json::from_slice(&curl.stdout).unwrap();
+    let (code, by_command, _) =
+        run(&mut with(&server, &["publish", topic, "two\nlines", "--event", "checkin"]));
+    assert_eq!(code, 0);
+    let json = ["Content-Type: application/json"];
+    let by_page = eventwall_testkit::request(
+        server.addr,
+        "POST",
+        "/walls/lobby/posts",
+        &json,
+        br#"{"kind":"status","msg":"hi"}"#,
+    );
+    let ids = [
+        by_curl["id"].as_str().unwrap().to_owned(),
+        by_command.trim().to_owned(),
+        by_page.json()["id"].as_str().unwrap().to_owned(),
+    ];
+    let seen = stock.wait("three events", |seen| seen.messages().count() == 3);
+    assert_eq!(seen.messages().map(|event| event.last_event_id.clone()).collect::<Vec<_>>(), ids);
+    let page = get_json(server.addr, "/topics/walls/lobby?last=100");
+    for (id, event) in ids.iter().zip(page["events"].as_array().unwrap()) {
+        assert_eq!(event["id"], id.as_str());
+        let line: serde_json::Value = serde_json::from_str(&follow.line()).unwrap();
+        assert_eq!(&line, event);
+    }
+}
+
+#[test]
+fn every_line_of_a_pipe_is_an_event() {
+    let server = Server::start();
+    let mut command = with(&server, &["publish", "log s/é", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all("one\n\nthree, without an end".as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success());
+    let page = get_json(server.addr, "/topics/log%20s/%C3%A9?last=9");
+    let events = page["events"].as_array().unwrap();
+    let data: Vec<_> = events.iter().map(|event| event["data"].as_str().unwrap()).collect();
+    assert_eq!(data, ["one", "", "three, without an end"]);
+    let ids: Vec<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(String::from_utf8(out.stdout).unwrap().lines().collect::<Vec<_>>(), ids);
+}
+
+#[test]
+fn subscribe_survives_a_kill_and_misses_nothing() {
+    let mut server = Server::start();
+    let first = post(server.addr, "/topics/a", "0");
+    let mut follow = Running::start(&mut with(&server, &["subscribe", "a", "--last", "1"]));
+    assert_eq!(follow.line(), "0");
+    server.kill();
+    server.restart();
+    for n in 1..4 {
+        post(server.addr, "/topics/a", n.to_string());
+    }
+    assert_eq!([follow.line(), follow.line(), follow.line()], ["1", "2", "3"]);
+    let mut after = Running::start(&mut with(&server, &["subscribe", "a", "b", "--after", &first]));
+    assert_eq!(after.line(), "a\t1", "several topics are told apart");
+}
+
+#[test]
+fn commands_that_fail_say_what_to_do() {
+    let server = Server::start();
+    let gone = ["--server", "http://127.0.0.1:1"];
+    let (code, _, error) = run(eventwall().args(["publish", "a", "x"]).args(gone));
+    assert!(code == 6 && error.contains("start a server with `eventwall`"), "{error}");
+    let (code, _, error) = run(&mut with(&server, &["publish", "a//b", "x"]));
+    assert!(code == 6 && error.contains("empty segment"), "{error}");
+    let (code, _, error) = run(&mut with(&server, &["subscribe", "a", "--after", "rubbish"]));
+    assert!(code == 6 && error.contains("k3x9v0qa-1042"), "{error}");
+    let (code, _, error) = run(eventwall().args(["publish", "a", "x", "--server", "ftp://x"]));
+    assert!(code == 2 && error.contains("http://127.0.0.1:8080"), "{error}");
+    let (code, _, error) = run(&mut with(&server, &["replay", "no-such-file"]));
+    assert!(code == 1 && error.contains("no-such-file"), "{error}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let server = Server::start();
+    for n in 0..100 {
+        post(server.addr, "/topics/a", n.to_string());
+    }
+    let mut command = with(&server, &["subscribe", "a", "--last", "100"]);
+    let mut follow = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(follow.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(out);
+    // Whatever did not fit the pipe meets its closed end.
+    let addr = server.addr;
+    let publisher = std::thread::spawn(move || {
+        (0..50).for_each(|n| drop(post(addr, "/topics/a", n.to_string())));
+    });
+    let end = follow.wait_with_output().unwrap();
+    publisher.join().unwrap();
+    assert_eq!(
+        (end.status.code(), String::from_utf8(end.stderr).unwrap()),
+        (Some(0), String::new())
+    );
+}
+
+#[test]
+fn replay_posts_a_file_in_order() {
+    let server = Server::start();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wall/samples/lobby.sse");
+    let (code, _, progress) = run(&mut with(&server, &["replay", file, "--every", "0s..2ms"]));
+    assert_eq!(code, 0, "{progress}");
+    let page = get_json(server.addr, "/topics/walls/lobby?last=100");
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(progress.lines().count(), events.len());
+    assert!(progress.starts_with(&format!("1 of {}: ", events.len())));
+    let kinds = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert!(["message", "checkin", "forward", "direct"].iter().all(|kind| kinds(kind) > 0));
+}
+
+#[test]
+fn the_demo_plays_posts_at_once_and_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = eventwall();
+    command
+        .args(["--demo", "--listen", "127.0.0.1:0"])
+        .env("HOME", home.path())
+        .env_remove("XDG_DATA_HOME");
+    let mut demo = Running::start(&mut command);
+    let greeting: Vec<_> = (0..5).map(|_| demo.line()).collect();
+    assert!(greeting[2].contains("in memory"), "{greeting:?}");
+    let addr = greeting[1].split("http://").nth(1).unwrap().trim_end_matches('/').parse().unwrap();
+    let follower = Follower::start(addr, "/topics/walls/lobby?last=5", &[]);
+    follower.wait("two posts", |seen| seen.messages().count() >= 2);
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn data_goes_to_the_platforms_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = eventwall();
+    command.args(["--listen", "127.0.0.1:0"]).env("XDG_DATA_HOME", home.path());
+    let mut server = Running::start(&mut command);
+    while server.line() != "Ctrl-C stops it." {}
+    assert!(home.path().join("eventwall/log").is_dir());
+}
+
+#[test]
+fn settings_come_from_the_environment_too() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = eventwall();
+    command
+        .env("EVENTWALL_LISTEN", "127.0.0.1:0")
+        .env("EVENTWALL_STORE", "memory")
+        .env("HOME", home.path());
+    let mut server = Running::start(&mut command);
+    server.line();
+    assert!(server.line().contains("http://127.0.0.1:"));
+    assert!(server.line().contains("in memory"));
+}
+
+#[test]
+fn a_stopped_server_says_goodbye_to_its_streams() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Setup::default().start();
+        let followers: Vec<_> =
+            (0..20).map(|_| Follower::start(server.addr, "/topics/a", &[])).collect();
+        for follower in &followers {
+            follower.wait("the first tick", |seen| !seen.events.is_empty());
+        }
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal}");
+        let mut retries: Vec<_> = followers
+            .iter()
+            .map(|follower| follower.wait("a retry", |seen| seen.retry.is_some()).retry)
+            .collect();
+        retries.dedup();
+        assert!(retries.len() > 1, "everyone was given the same time to come back");
+    }
+}

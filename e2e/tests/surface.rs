@@ -1,0 +1,386 @@
+//! The HTTP surface over raw sockets: what is published, followed and paged, and what is
+//! refused, with which words.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use eventwall_testkit::{Connection, Follower, Server, Setup, get, get_json, post, request};
+
+#[test]
+fn a_published_event_has_an_id_and_reaches_everyone_alike() {
+    let server = Server::start();
+    let stream = Follower::start(server.addr, "/topics/a", &[]);
+    let many = Follower::start(server.addr, "/events?topic=a&topic=b", &[]);
+    let json = Follower::start(server.addr, "/topics/a?as=json", &[]);
+    for follower in [&stream, &many, &json] {
+        follower.wait("the first tick", |seen| !seen.events.is_empty());
+    }
+    let id = post(server.addr, "/topics/a?event=ping", "hello");
+    let seen = stream.wait_for("hello");
+    let event = seen.messages().next().unwrap().clone();
+    assert_eq!((&*event.event, &*event.last_event_id, event.topic), ("ping", &*id, None));
+    let seen = many.wait_for("hello");
+    let event = seen.messages().next().unwrap();
+    assert_eq!((&event.last_event_id, event.topic.as_deref()), (&id, Some("a")));
+    let seen = json.wait("an event", |seen| seen.messages().count() == 1);
+    let object: serde_json::Value = serde_json::from_str(seen.data()[0]).unwrap();
+    let page = get_json(server.addr, "/topics/a?last=9");
+    assert_eq!(page["events"][0], object);
+    assert_eq!((&object["id"], &object["topic"]), (&id.as_str().into(), &"a".into()));
+    assert_eq!((&object["event"], &object["data"]), (&"ping".into(), &"hello".into()));
+}
+
+#[test]
+fn the_body_is_the_data_whatever_its_type() {
+    let server = Server::start();
+    let form = ["Content-Type: application/x-www-form-urlencoded"];
+    for (body, data) in [
+        (&b"hello"[..], "hello"),
+        (b"", ""),
+        (b"a\r\nb\rc\n", "a\nb\nc\n"),
+        ("é😀\0\u{feff}".as_bytes(), "é😀\0\u{feff}"),
+        (b"data: no field\n\n", "data: no field\n\n"),
+    ] {
+        let response = request(server.addr, "POST", "/topics/a", &form, body);
+        assert_eq!(response.status, 201);
+        let page = get_json(server.addr, "/topics/a?last=1");
+        assert_eq!(page["events"][0]["data"], data);
+        let follower = Follower::start(server.addr, "/topics/a?last=1", &[]);
+        let seen = follower.wait("live", |seen| seen.told().contains(&"live"));
+        assert_eq!(seen.data(), [data]);
+    }
+}
+
+#[test]
+fn a_stream_begins_at_once_with_a_tick() {
+    let server = Server::start();
+    let mut connection = Connection::open(server.addr).unwrap();
+    let host = server.addr;
+    connection
+        .send(format!(
+            "GET /topics/a HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n"
+        ))
+        .unwrap();
+    let head = connection.head().unwrap();
+    assert_eq!(head.status, 200);
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("vary", "Accept, Origin"),
+        ("x-accel-buffering", "no"),
+        ("eventwall-heartbeat", "15"),
+    ] {
+        assert_eq!(head.header(name), Some(value), "{name}");
+    }
+    let first = String::from_utf8(connection.chunk().unwrap().unwrap()).unwrap();
+    let cursor = get_json(server.addr, "/topics/a")["cursor"].as_str().unwrap().to_owned();
+    assert_eq!(first, format!("id: {cursor}\nevent: eventwall:tick\ndata: \n\n"));
+}
+
+#[test]
+fn the_first_start_that_is_there_wins() {
+    let server = Server::start();
+    let ids: Vec<_> = (0..5).map(|n| post(server.addr, "/topics/a", n.to_string())).collect();
+    let told = |query: String, header: &str| {
+        let header = format!("Last-Event-ID: {header}");
+        let headers: &[&str] = if header.ends_with(' ') { &[] } else { &[&header] };
+        let follower = Follower::start(server.addr, &format!("/topics/a?{query}"), headers);
+        let seen = follower.wait("live", |seen| seen.told().contains(&"live"));
+        seen.told().join(" ")
+    };
+    assert_eq!(told(format!("lastEventId={}", ids[1]), ""), "tick 2 3 4 live");
+    assert_eq!(told(format!("lastEventID={}", ids[2]), ""), "tick 3 4 live");
+    assert_eq!(told(format!("last_event_id={}&x=y&r=0.123", ids[3]), ""), "tick 4 live");
+    assert_eq!(told(format!("lastEventId={}&lastEventId={}", ids[0], ids[3]), ""), "tick 4 live");
+    assert_eq!(told(format!("lastEventId=&after={}", ids[3]), ""), "tick 4 live");
+    assert_eq!(told(format!("after={}&last=5", ids[3]), ""), "tick 4 live");
+    assert_eq!(told("last=2".into(), ""), "tick 3 4 live");
+    assert_eq!(told("last=0".into(), ""), "tick live");
+    assert_eq!(told(format!("after={}&last=5", ids[0]), &ids[3]), "tick 4 live");
+}
+
+#[test]
+fn a_malformed_resume_is_a_gap_and_a_malformed_after_an_error() {
+    let server = Server::start();
+    post(server.addr, "/topics/a", "still there");
+    for target in ["/topics/a?lastEventId=rubbish", "/topics/a?lastEventId=%ff%zz"] {
+        let follower = Follower::start(server.addr, target, &[]);
+        let seen = follower.wait("live", |seen| seen.told().contains(&"live"));
+        assert_eq!(seen.told(), ["gap", "tick", "still there", "live"], "{target}");
+        assert!(seen.events[0].data.contains(r#""reason":"unknown""#));
+    }
+    let bad = get(server.addr, "/topics/a?after=rubbish", &[]);
+    assert_eq!((bad.status, bad.json()["status"].as_u64()), (400, Some(400)));
+    assert!(bad.json()["detail"].as_str().unwrap().contains("k3x9v0qa-1042"), "{}", bad.text());
+}
+
+/// Every kind of bad request gets a clear answer and changes nothing.
+#[test]
+fn bad_input_is_refused_with_words_and_changes_nothing() {
+    let server = Setup::default().arg("--max-body").arg("1000").start();
+    let before = get_json(server.addr, "/topics/a")["cursor"].clone();
+    let check = |status, method: &str, target: &str, headers: &[&str], body: &[u8], words: &str| {
+        let response = request(server.addr, method, target, headers, body);
+        let what = format!("{method} {target} {headers:?}: {}", response.text());
+        assert_eq!(response.status, status, "{what}");
+        assert_eq!(response.header("content-type"), Some("application/problem+json"), "{what}");
+        let problem = response.json();
+        assert_eq!(problem["status"], status, "{what}");
+        assert!(problem["title"].is_string() && problem["type"].is_string(), "{what}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{what}");
+        response
+    };
+    let long = format!("/topics/{}", "x".repeat(1025));
+    for (target, words) in [
+        ("/topics", "empty"),
+        ("/topics/", "empty"),
+        ("/topics/a/", "empty segment"),
+        ("/topics//a", "empty segment"),
+        ("/topics/a//b", "empty segment"),
+        ("/topics/a%2F%2Fb", "empty segment"),
+        ("/topics/a/../b", "`..`"),
+        ("/topics/%2e", "`.`"),
+        ("/topics/a/*", "many topics"),
+        ("/topics/**", "many topics"),
+        ("/topics/a%0Ab", "U+000A"),
+        ("/topics/a%00", "U+0000"),
+        ("/topics/a%C2%85", "U+0085"),
+        ("/topics/a%ff", "UTF-8"),
+        ("/topics/a%zz", "hexadecimal"),
+        ("/topics/a%", "hexadecimal"),
+        (&long, "1025 bytes"),
+    ] {
+        check(400, "POST", target, &[], b"x", words);
+        check(400, "GET", target, &[], b"", words);
+    }
+    for (target, words) in [
+        ("/topics/a?event=a%0Ab", "U+000A"),
+        ("/topics/a?event=a%0Db", "U+000D"),
+        ("/topics/a?event=a%00b", "U+0000"),
+        ("/topics/a?event=eventwall:tick", "Eventwall's own"),
+        ("/topics/a?event=%ff", "UTF-8"),
+        ("/topics/a?event=%", "hexadecimal"),
+    ] {
+        check(400, "POST", target, &[], b"x", words);
+    }
+    let name = format!("/topics/a?event={}", "n".repeat(257));
+    check(400, "POST", &name, &[], b"x", "257 bytes");
+    check(400, "POST", "/topics/a", &[], b"\xff\xfe", "not UTF-8");
+    check(413, "POST", "/topics/a", &[], &[b'x'; 1001], "larger than 1000 bytes");
+    check(403, "POST", "/topics/$private/x", &[], b"x", "hub's own");
+    check(403, "GET", "/topics/$private/x", &[], b"", "hub's own");
+    for format in ["application/x-ndjson", "text/event-stream; x=y", "multipart/form-data"] {
+        let header = format!("Content-Type: {format}");
+        check(415, "POST", "/topics/a", &[&header], b"x", "one event a request");
+    }
+    check(400, "POST", "/topics/a", &["If-Match: rubbish"], b"x", "If-Match");
+    check(400, "POST", "/topics/a", &["If-None-Match: rubbish"], b"x", "If-None-Match");
+    let key = format!("Idempotency-Key: {}", "k".repeat(256));
+    check(400, "POST", "/topics/a", &[&key], b"x", "Idempotency-Key");
+    check(400, "GET", "/topics/a?last=many", &[], b"", "`last`");
+    check(400, "GET", "/topics/a?last=-1", &[], b"", "`last`");
+    check(400, "GET", "/topics/a?last=99999", &[], b"", "lower `last`");
+    check(400, "GET", "/topics/a?limit=9999", &["Accept: application/json"], b"", "`limit`");
+    check(400, "GET", "/topics/a?before=x", &["Accept: application/json"], b"", "`before`");
+    check(501, "GET", "/topics/a?since=10m", &[], b"", "`since`");
+    check(400, "GET", "/events", &[], b"", "name the topics");
+    check(400, "GET", "/events?topic=", &[], b"", "empty");
+    check(400, "GET", "/events?topic=a&topic=%zz", &[], b"", "hexadecimal");
+    let many: String = (0..101).map(|n| format!("topic=t{n}&")).collect();
+    check(400, "GET", &format!("/events?{many}"), &[], b"", "101 topics");
+    check(404, "GET", "/nothing/here", &[], b"", "/nothing/here");
+    for (method, target, allow) in
+        [("PUT", "/topics/a", "POST"), ("DELETE", "/events", "GET"), ("POST", "/healthz", "GET")]
+    {
+        let response = check(405, method, target, &[], b"", method);
+        assert!(response.header("allow").unwrap().contains(allow));
+    }
+    check(403, "GET", "/topics/a", &["Host: evil.example"], b"", "--allow-host evil.example");
+    check(
+        403,
+        "POST",
+        "/topics/a",
+        &["Origin: https://evil.example"],
+        b"x",
+        "--cors-origin https://evil.example",
+    );
+    check(403, "POST", "/topics/a", &["Origin: null"], b"x", "null");
+    let after = get_json(server.addr, "/topics/a")["cursor"].clone();
+    assert_eq!(after, before, "something was published");
+}
+
+#[test]
+fn a_chunked_body_meets_the_limit_too() {
+    let server = Setup::default().arg("--max-body").arg("1000").start();
+    let mut connection = Connection::open(server.addr).unwrap();
+    let host = server.addr;
+    connection
+        .send(format!(
+            "POST /topics/a HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ))
+        .unwrap();
+    for _ in 0..3 {
+        let _ = connection.send(format!("1f4\r\n{}\r\n", "x".repeat(500)));
+    }
+    assert_eq!(connection.response().unwrap().status, 413);
+}
+
+#[test]
+fn pages_walk_the_topic_in_both_directions() {
+    let server = Server::start();
+    let ids: Vec<_> = (0..25).map(|n| post(server.addr, "/topics/a", n.to_string())).collect();
+    let data = |page: &serde_json::Value| {
+        let events = page["events"].as_array().unwrap().iter();
+        events
+            .map(|event| event["data"].as_str().unwrap().parse::<usize>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let page = get_json(server.addr, &format!("/topics/a?after={}&limit=10", ids[4]));
+    assert_eq!((data(&page), &page["more"]), ((5..15).collect(), &true.into()));
+    let cursor = page["cursor"].as_str().unwrap();
+    let page = get_json(server.addr, &format!("/topics/a?after={cursor}"));
+    assert_eq!((data(&page), &page["more"]), ((15..25).collect(), &false.into()));
+    let page = get_json(server.addr, "/topics/a?last=10");
+    assert_eq!((data(&page), &page["more"]), ((15..25).collect(), &true.into()));
+    assert_eq!(page["cursor"], ids[24].as_str());
+    let page = get_json(server.addr, &format!("/topics/a?before={}&last=10", ids[15]));
+    assert_eq!((data(&page), &page["more"]), ((5..15).collect(), &true.into()));
+    let page = get_json(server.addr, &format!("/topics/a?before={}&last=10", ids[5]));
+    assert_eq!((data(&page), &page["more"]), ((0..5).collect(), &false.into()));
+    post(server.addr, "/topics/b", "elsewhere");
+    let page = get_json(server.addr, &format!("/topics/a?after={}", ids[24]));
+    assert!(data(&page).is_empty() && page["cursor"] != ids[24].as_str(), "an empty page moves on");
+    let now = get_json(server.addr, "/topics/a");
+    assert_eq!((data(&now).len(), &now["cursor"]), (0, &page["cursor"]), "no start is now");
+}
+
+#[test]
+fn conditions_and_keys() {
+    let server = Server::start();
+    let send = |topic: &str, header: &str, body: &str| {
+        request(server.addr, "POST", &format!("/topics/{topic}"), &[header], body.as_bytes())
+    };
+    let first = send("a", "If-None-Match: *", "1");
+    assert_eq!(first.status, 201);
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    let refused = send("a", "If-None-Match: *", "2");
+    assert_eq!((refused.status, refused.header("etag")), (412, Some(&*format!("\"{id}\""))));
+    assert_eq!(send("a", &format!("If-Match: \"{id}\""), "3").status, 201);
+    assert_eq!(send("a", &format!("If-Match: {id}"), "4").status, 412);
+    let once = send("b", "Idempotency-Key: k", "x");
+    let again = send("b", "Idempotency-Key: k", "x");
+    assert_eq!((again.status, again.json()), (201, once.json()));
+    assert_eq!(send("b", "Idempotency-Key: k", "y").status, 422);
+    assert_eq!(get_json(server.addr, "/topics/b?last=9")["events"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn head_says_what_get_would_and_ends() {
+    let server = Server::start();
+    let response = request(server.addr, "HEAD", "/topics/a", &[], b"");
+    assert_eq!(
+        (response.status, response.header("content-type")),
+        (200, Some("text/event-stream"))
+    );
+}
+
+#[test]
+fn pages_of_configured_origins_may_read_and_publish() {
+    let server = Setup::default().arg("--cors-origin").arg("https://app.example").start();
+    let origin = "Origin: https://app.example";
+    let preflight = request(
+        server.addr,
+        "OPTIONS",
+        "/topics/a",
+        &[
+            origin,
+            "Access-Control-Request-Method: POST",
+            "Access-Control-Request-Headers: last-event-id",
+        ],
+        b"",
+    );
+    let header = |name| preflight.header(name).unwrap_or_default().to_ascii_lowercase();
+    assert_eq!(preflight.status, 200);
+    assert_eq!(header("access-control-allow-origin"), "https://app.example");
+    assert_eq!(header("access-control-allow-credentials"), "true");
+    assert!(header("access-control-allow-headers").contains("last-event-id"));
+    assert!(header("access-control-allow-methods").contains("post"));
+    let mut stream = Connection::open(server.addr).unwrap();
+    stream
+        .send(format!("GET /topics/a HTTP/1.1\r\nHost: {}\r\n{origin}\r\n\r\n", server.addr))
+        .unwrap();
+    let head = stream.head().unwrap();
+    assert_eq!(head.header("access-control-allow-origin"), Some("https://app.example"));
+    assert!(head.header("access-control-expose-headers").unwrap().contains("eventwall-heartbeat"));
+    let other = get(server.addr, "/healthz", &["Origin: https://other.example"]);
+    assert_eq!((other.status, other.header("access-control-allow-origin")), (403, None));
+    let local = get(server.addr, "/healthz", &["Origin: http://localhost:3000"]);
+    assert_eq!((local.status, local.header("access-control-allow-origin")), (200, None));
+}
+
+#[test]
+fn probes_answer() {
+    let server = Server::start();
+    assert_eq!(get(server.addr, "/healthz", &[]).text(), "ok\n");
+    assert_eq!(get(server.addr, "/readyz", &[]).text(), "ready\n");
+}
+
+#[test]
+fn the_wall_takes_posts_from_its_visitors_only() {
+    let server = Server::start();
+    let page = get(server.addr, "/walls/test", &[]);
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let host = format!("Origin: http://{}", server.addr);
+    let json = "Content-Type: application/json";
+    let send = |headers: &[&str], body: &str| {
+        request(server.addr, "POST", "/walls/test/posts", headers, body.as_bytes())
+    };
+    let cookie = format!("Cookie: {cookie}");
+    let posted = send(
+        &[json, &host, &cookie],
+        r#"{"kind":"status","msg":"hi","name":"Row 2","by":"forged","from":"forged"}"#,
+    );
+    assert_eq!((posted.status, &posted.json()["name"]), (201, &"Row 2".into()));
+    let event = get_json(server.addr, "/topics/walls/test?last=1")["events"][0].clone();
+    assert_eq!(event["data"], r#"{"from":"Row 2","msg":"hi"}"#);
+    assert!(event["by"].as_str().unwrap().starts_with("visitor:"));
+    for (status, headers, body, words) in [
+        (422, &[json][..], r#"{"kind":"status","msg":""}"#, "empty"),
+        (422, &[json], r#"{"kind":"nonsense"}"#, "nonsense"),
+        (400, &[json], r#"{"kind":"#, "no post"),
+        (415, &["Content-Type: text/plain"], "{}", "application/json"),
+        (
+            403,
+            &[json, "Origin: http://localhost:1"],
+            r#"{"kind":"status","msg":"x"}"#,
+            "may not post",
+        ),
+    ] {
+        let response = send(headers, body);
+        assert_eq!(response.status, status, "{}", response.text());
+        assert!(response.text().contains(words), "{}", response.text());
+    }
+    let too_long = format!(r#"{{"kind":"status","msg":"{}"}}"#, "x".repeat(2001));
+    let response = send(&[json], &too_long);
+    assert_eq!((response.status, &response.json()["field"]), (422, &"msg".into()));
+    let refused = request(server.addr, "POST", "/walls/test/samples", &[], b"");
+    assert_eq!(refused.status, 409, "the wall has a post");
+    assert_eq!(
+        get_json(server.addr, "/topics/walls/test?last=9")["events"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(get(server.addr, "/walls/a%2Fb", &[]).status, 400);
+}
+
+#[test]
+fn the_pages_files_are_kept_for_ever_under_their_hash() {
+    let server = Server::start();
+    let page = get(server.addr, "/", &[]).text();
+    let script = page.split("src=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let file = get(server.addr, &script, &[]);
+    assert_eq!(file.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(file.header("content-type"), Some("text/javascript; charset=utf-8"));
+    let old = script.replacen("/assets/", "/assets/0", 1);
+    assert_eq!(get(server.addr, &old, &[]).status, 404);
+}
