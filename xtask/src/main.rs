@@ -1,1 +1,53 @@
-fn main() {}
+//! The project's chores: `cargo xtask`. Needs nothing but cargo to start; what a chore needs
+//! beyond that it names, and installs when asked.
+
+mod counts;
+mod install;
+mod run;
+mod suites;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Chores of this project.
+
+  cargo xtask test [SUITE…]      install what is missing, then run the suites
+                                 (build, rust, browsers, crash; all of them by default)
+  cargo xtask soak [MINUTES]     crashes and simulated runs with fresh seeds, for so long (10)
+  cargo xtask fuzz [SECONDS]     the fuzz targets, on a nightly compiler (60)
+  cargo xtask screenshots        make the pictures in docs/images
+  cargo xtask audit              licences, bans and sources of the dependencies
+
+`test` asks before it installs anything; with CI set it goes ahead.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match &words[..] {
+        ["test", suites @ ..] => suites::test(suites),
+        ["soak", minutes @ ..] => number(minutes, 10).and_then(suites::soak),
+        ["fuzz", seconds @ ..] => number(seconds, 60).and_then(suites::fuzz),
+        ["screenshots"] => suites::screenshots(),
+        ["audit"] => suites::audit(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no chore `{}`\n\n{HELP}", other.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn number(words: &[&str], default: u64) -> Result<u64, String> {
+    match words {
+        [] => Ok(default),
+        [number] => number.parse().map_err(|_| format!("{number:?} is no number")),
+        more => Err(format!("one number is enough: {}", more.join(" "))),
+    }
+}

@@ -1,0 +1,109 @@
+//! What the tests need beyond cargo: says what is missing and the exact command that gets it,
+//! and runs that command only with consent.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::run::{command, exists, root, run};
+
+/// A program, and Debian's package that has it.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("chromium", "chromium"),
+    ("firefox-esr", "firefox-esr"),
+    ("curl", "curl"),
+    ("kill", "procps"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
+const OLDEST_NODE: u32 = 20;
+
+/// Installs what is missing.
+pub(crate) fn install() -> Result<(), String> {
+    packages()?;
+    components()?;
+    node_version()?;
+    node_modules()
+}
+
+fn packages() -> Result<(), String> {
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !exists(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !exists("apt-get") {
+        return Err(format!(
+            "install {} first: only Debian's packages are installed from here",
+            missing.join(", ")
+        ));
+    }
+    let sudo: &[&str] = if exists("sudo") && std::env::var("USER").as_deref() != Ok("root") {
+        &["sudo"]
+    } else {
+        &[]
+    };
+    let update = [sudo, &["apt-get", "update", "-qq"]].concat();
+    let install =
+        [sudo, &["apt-get", "install", "-y", "-qq", "--no-install-recommends"], &missing].concat();
+    consent("These Debian packages are missing", &[&update, &install])?;
+    run(&mut command(&update))?;
+    run(command(&install).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn components() -> Result<(), String> {
+    let missing: Vec<&str> = ["rustfmt", "clippy"]
+        .into_iter()
+        .filter(|name| !exists(if *name == "clippy" { "cargo-clippy" } else { name }))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let add = [&["rustup", "component", "add"][..], &missing].concat();
+    consent("These parts of the Rust toolchain are missing", &[&add])?;
+    run(&mut command(&add))
+}
+
+fn node_version() -> Result<(), String> {
+    let output = command(&["node", "--version"]).output().map_err(|error| error.to_string())?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major =
+        version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_some_and(|major: u32| major >= OLDEST_NODE) {
+        return Ok(());
+    }
+    Err(format!(
+        "node is {version}, and the browser tests need {OLDEST_NODE} or newer: install a newer one"
+    ))
+}
+
+/// The browser tests' libraries, exactly as locked; again when the lock has changed.
+fn node_modules() -> Result<(), String> {
+    let modified = |path: &str| root().join(path).metadata().and_then(|file| file.modified()).ok();
+    if modified("node_modules/.package-lock.json") >= modified("package-lock.json") {
+        return Ok(());
+    }
+    let ci = ["npm", "ci", "--no-audit", "--no-fund"];
+    consent("The browser tests' libraries are missing or old", &[&ci])?;
+    run(&mut command(&ci))
+}
+
+fn consent(what: &str, commands: &[&[&str]]) -> Result<(), String> {
+    println!("{what}. To install them:");
+    for words in commands {
+        println!("  {}", words.join(" "));
+    }
+    if std::env::var_os("CI").is_some() {
+        return Ok(());
+    }
+    let by_hand = "install them by hand with the commands above, or set CI=true to let this do it";
+    if !std::io::stdin().is_terminal() {
+        return Err(by_hand.into());
+    }
+    print!("Run that now? [y/N] ");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err(by_hand.into()) }
+}

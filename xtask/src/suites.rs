@@ -1,0 +1,127 @@
+//! The suites, each with the time that it may take on two cores. A suite that is over its time
+//! is told, not failed: machines differ.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    counts::Counts,
+    install::install,
+    run::{binary, cargo, command, run, run_counted},
+};
+
+struct Suite {
+    name: &'static str,
+    minutes: u64,
+    run: fn(&mut Counts) -> Result<(), String>,
+}
+
+const SUITES: [Suite; 4] = [
+    Suite { name: "build", minutes: 12, run: build },
+    Suite { name: "rust", minutes: 6, run: rust },
+    Suite { name: "browsers", minutes: 6, run: browsers },
+    Suite { name: "crash", minutes: 4, run: crash },
+];
+
+/// Runs the named suites, or all; ends with the number of tests.
+pub(crate) fn test(names: &[&str]) -> Result<(), String> {
+    let known = |name: &&&str| !SUITES.iter().any(|suite| suite.name == **name);
+    if let Some(unknown) = names.iter().find(known) {
+        return Err(format!("there is no suite `{unknown}`: build, rust, browsers or crash"));
+    }
+    install()?;
+    let (mut counts, mut failures, mut table) = (Counts::default(), Vec::new(), String::new());
+    for suite in SUITES.iter().filter(|suite| names.is_empty() || names.contains(&suite.name)) {
+        let began = Instant::now();
+        let outcome = (suite.run)(&mut counts);
+        table += &row(suite, began.elapsed(), outcome.is_ok());
+        failures.extend(outcome.err());
+    }
+    println!("\n{table}");
+    failures.iter().for_each(|failure| println!("{failure}"));
+    let failed = counts.failed.max(failures.len() as u64);
+    println!("{} passed, {failed} failed, {} skipped", counts.passed, counts.skipped);
+    if failures.is_empty() { Ok(()) } else { Err("not everything passed".into()) }
+}
+
+fn row(suite: &Suite, took: Duration, ok: bool) -> String {
+    let budget = Duration::from_secs(60 * suite.minutes);
+    let note = if took > budget { "  OVER ITS BUDGET" } else { "" };
+    let outcome = if ok { "ok" } else { "FAILED" };
+    let (name, took) = (suite.name, took.as_secs_f64() / 60.0);
+    format!("{name:<10}{outcome:<8}{took:>5.1} min of {}{note}\n", suite.minutes)
+}
+
+/// Everything builds, and nothing that a tool can notice is wrong.
+fn build(_: &mut Counts) -> Result<(), String> {
+    run(&mut cargo(&["fmt", "--check"]))?;
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(&mut cargo(&["test", "--workspace", "--no-run"]))?;
+    run(&mut cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]))?;
+    run(&mut command(&["npm", "run", "--silent", "check"]))?;
+    build_binary()
+}
+
+fn build_binary() -> Result<(), String> {
+    run(&mut cargo(&["build", "--package", "eventwall"]))
+}
+
+fn rust(counts: &mut Counts) -> Result<(), String> {
+    build_binary()?;
+    run_counted(
+        &mut cargo(&["test", "--workspace", "--exclude", "eventwall-e2e", "--no-fail-fast"]),
+        counts,
+    )?;
+    let outside = ["--test", "surface", "--test", "data", "--test", "cli", "--test", "readme"];
+    let words = [&["test", "--package", "eventwall-e2e", "--no-fail-fast"][..], &outside].concat();
+    run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
+}
+
+fn browsers(counts: &mut Counts) -> Result<(), String> {
+    build_binary()?;
+    run_counted(command(&["npm", "test", "--silent"]).env("EVENTWALL_BIN", binary()), counts)
+}
+
+fn crash(counts: &mut Counts) -> Result<(), String> {
+    build_binary()?;
+    let words = ["test", "--package", "eventwall-e2e", "--test", "crash", "--", "--nocapture"];
+    run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
+}
+
+/// Crashes and simulated runs with fresh seeds until the time is over.
+pub(crate) fn soak(minutes: u64) -> Result<(), String> {
+    build_binary()?;
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let (mut counts, mut turns) = (Counts::default(), 0);
+    while Instant::now() < end {
+        crash(&mut counts)?;
+        let seeded = ["test", "--package", "eventwall-hub", "--package", "eventwall-log", "--lib"];
+        run_counted(&mut cargo(&seeded), &mut counts)?;
+        turns += 1;
+        println!("\nturn {turns}: {} tests so far, all passed", counts.passed);
+    }
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    Ok(())
+}
+
+pub(crate) fn fuzz(seconds: u64) -> Result<(), String> {
+    let time = format!("-max_total_time={seconds}");
+    run(&mut command(&["cargo", "+nightly", "fuzz", "run", "sse_decoder", "--", &time])).map_err(
+        |why| {
+            format!(
+                "{why}; it needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`"
+            )
+        },
+    )
+}
+
+pub(crate) fn screenshots() -> Result<(), String> {
+    install()?;
+    build_binary()?;
+    run(command(&["npm", "run", "--silent", "screenshots"]).env("EVENTWALL_BIN", binary()))
+}
+
+pub(crate) fn audit() -> Result<(), String> {
+    run(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))
+        .map_err(|why| format!("{why}; it needs `cargo install cargo-deny --locked`"))
+}
