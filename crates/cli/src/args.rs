@@ -112,7 +112,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) max_connections: usize,
 
-    /// A web origin whose pages may read and publish, such as https://example.org; repeatable
+    /// A web origin whose pages may read and publish, such as `https://example.org`; repeatable
     #[arg(
         long,
         value_name = "ORIGIN",

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use etcetera::app_strategy::{AppStrategy as _, AppStrategyArgs, choose_native_strategy};
 use eventwall_hub::{Hub, HubConfig};
 use eventwall_log::{
     DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, OpenReport,
@@ -147,12 +148,15 @@ fn describe(folder: &Path, report: &OpenReport) -> String {
 }
 
 fn data_folder(args: &ServeArgs) -> Result<PathBuf, Failure> {
-    let own = || {
-        directories::ProjectDirs::from("", "", "eventwall").map(|dirs| dirs.data_dir().to_owned())
-    };
-    args.data.clone().or_else(own).ok_or_else(|| {
+    args.data.clone().or_else(platform_folder).ok_or_else(|| {
         Failure::usage("there is no home directory to keep the log in: name a folder with --data")
     })
+}
+
+/// Where this platform keeps a program's data; `XDG_DATA_HOME` has its say.
+fn platform_folder() -> Option<PathBuf> {
+    let app = AppStrategyArgs { app_name: "eventwall".into(), ..AppStrategyArgs::default() };
+    choose_native_strategy(app).ok().map(|folders| folders.data_dir())
 }
 
 fn disk_config(args: &ServeArgs) -> DiskConfig {
