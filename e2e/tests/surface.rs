@@ -181,7 +181,9 @@ fn bad_input_is_refused_with_words_and_changes_nothing() {
     check(400, "GET", "/topics/a?last=99999", &[], b"", "lower `last`");
     check(400, "GET", "/topics/a?limit=9999", &["Accept: application/json"], b"", "`limit`");
     check(400, "GET", "/topics/a?before=x", &["Accept: application/json"], b"", "`before`");
-    check(501, "GET", "/topics/a?since=10m", &[], b"", "`since`");
+    check(400, "GET", "/topics/a?since=yesterday", &[], b"", "`since`");
+    check(400, "GET", "/topics/a?wait=forever", &[], b"", "`wait`");
+    check(400, "GET", "/topics/a?padding=99999999", &[], b"", "`padding`");
     check(400, "GET", "/events", &[], b"", "name the topics");
     check(400, "GET", "/events?topic=", &[], b"", "empty");
     check(400, "GET", "/events?topic=a&topic=%zz", &[], b"", "hexadecimal");
@@ -274,13 +276,77 @@ fn conditions_and_keys() {
 }
 
 #[test]
-fn head_says_what_get_would_and_ends() {
+fn head_names_the_last_event_and_ends() {
     let server = Server::start();
-    let response = request(server.addr, "HEAD", "/topics/a", &[], b"");
+    let head = |target: &str| request(server.addr, "HEAD", target, &[], b"");
+    assert_eq!(head("/topics/a").header("etag"), None);
+    let id = post(server.addr, "/topics/a", "x");
+    let response = head("/topics/a");
     assert_eq!(
         (response.status, response.header("content-type")),
         (200, Some("text/event-stream"))
     );
+    let etag = format!("\"{id}\"");
+    assert_eq!(response.header("etag"), Some(&*etag));
+    let on_it = format!("If-Match: {etag}");
+    assert_eq!(request(server.addr, "POST", "/topics/a", &[&on_it], b"y").status, 201);
+    assert_eq!(head("/events?topic=a").status, 200);
+    assert_eq!(head("/topics/a//b").status, 400);
+}
+
+#[test]
+fn a_start_by_time() {
+    let server = Server::start();
+    post(server.addr, "/topics/a", "x");
+    let told = |since: &str| {
+        let follower = Follower::start(server.addr, &format!("/topics/a?since={since}"), &[]);
+        follower.wait("live", |seen| seen.told().contains(&"live")).told().join(" ")
+    };
+    assert_eq!(told("10m"), "tick x live");
+    assert_eq!(told("2011-09-01T00:00:00Z"), "tick x live");
+    assert_eq!(told("2999-01-01T00:00:00Z"), "tick live");
+    let page = get_json(server.addr, "/topics/a?since=1h");
+    assert_eq!(page["events"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn long_polling_in_all_its_forms() {
+    let server = Server::start();
+    let addr = server.addr;
+    let first = post(addr, "/topics/a", "0");
+    // Each is asked before its event is published, and ends with it.
+    let asking = |target: String, headers: &'static [&'static str]| {
+        let asked = std::thread::spawn(move || get(addr, &target, headers));
+        move |data: &str| {
+            post(addr, "/topics/a", data);
+            asked.join().unwrap()
+        }
+    };
+    let id =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("id: ").map(str::to_owned));
+    let json =
+        asking(format!("/topics/a?after={first}&wait=20"), &["Accept: application/json"])("1");
+    let page = json.json();
+    assert_eq!(page["events"][0]["data"], "1");
+    let cursor = page["cursor"].as_str().unwrap().to_owned();
+    let stream =
+        asking(format!("/topics/a?lastEventId={cursor}&wait=20&padding=2048"), &[])("2").text();
+    assert!(
+        stream.starts_with(":  ") && stream.find("id: ").unwrap() == 2048,
+        "padding first, no tick"
+    );
+    assert!(stream.contains("data: 2\n") && !stream.contains("eventwall:"), "{stream}");
+    let cursor = id(&stream).unwrap();
+    let polyfill = asking(
+        format!("/topics/a?lastEventId={cursor}"),
+        &["X-Requested-With: XMLHttpRequest"],
+    )("3")
+    .text();
+    assert!(polyfill.contains("data: 3\n") && !polyfill.contains("eventwall:"), "{polyfill}");
+    let nothing = get(addr, "/topics/a?wait=1", &[]).text();
+    assert!(nothing.contains("eventwall:tick") && id(&nothing) == id(&polyfill), "{nothing}");
+    let nothing = get(addr, "/topics/a?wait=1", &["Accept: application/json"]).json();
+    assert_eq!(nothing["events"].as_array().unwrap().len(), 0);
 }
 
 #[test]

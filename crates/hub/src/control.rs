@@ -32,6 +32,17 @@ pub(crate) fn tick_frame(cursor: &EventId) -> Bytes {
     control("eventwall:tick", cursor, "")
 }
 
+pub(crate) fn comment_tick() -> Bytes {
+    Bytes::from_static(b": tick\n\n")
+}
+
+/// A comment that fills `bytes` bytes (at least 4), for clients and proxies that show nothing
+/// until they have had so many.
+#[must_use]
+pub fn padding_frame(bytes: usize) -> Bytes {
+    format!(":{}\n\n", " ".repeat(bytes.saturating_sub(3))).into()
+}
+
 pub(crate) fn live_frame(cursor: &EventId) -> Bytes {
     control("eventwall:live", cursor, "")
 }
@@ -72,5 +83,6 @@ mod tests {
         let expected = format!("id: k3-7\nevent: eventwall:gap\ndata: {data}\n\n");
         assert_eq!(gap_frame(&gap, &id), expected);
         assert_eq!(retry_frame(1500), "retry: 1500\n\n");
+        assert_eq!(padding_frame(2048).len(), 2048);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     Form, Framed, Gap, GapReason,
-    control::{gap_frame, live_frame, tick_frame},
+    control::{comment_tick, gap_frame, live_frame, tick_frame},
     cursor::Cursor,
     next::{CaughtUp, Next, next},
     start::Started,
@@ -20,12 +20,28 @@ use crate::{
 const STEP_EVENTS: usize = 1024;
 const STEP_BYTES: usize = 128 * 1024;
 
+/// How a subscriber wants its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FollowOptions {
+    /// Which of an event's frames it gets.
+    pub form: Form,
+    /// Ticks are comments: for clients that mind events they did not ask for. Their cursor
+    /// does not move in quiet times.
+    pub comment_ticks: bool,
+    /// End after the first events, or after this time: for who sees nothing of a stream
+    /// until it ends.
+    pub wait: Option<Duration>,
+}
+
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Follower {
     cursor: Cursor,
-    form: Form,
+    options: FollowOptions,
     heartbeat: Duration,
+    began: Instant,
+    /// Nothing more is to be sent.
+    ended: bool,
     /// The first tick is still to be sent.
     beginning: bool,
     gap: Option<Gap>,
@@ -46,17 +62,27 @@ pub enum Step {
     Read(ReadRange),
     /// Wait for news of its topics, at most until then.
     Wait(Instant),
+    /// The stream is complete.
+    End,
 }
 
 impl Follower {
-    pub(crate) fn new(started: Started, form: Form, heartbeat: Duration, now: Instant) -> Self {
+    pub(crate) fn new(
+        started: Started,
+        options: FollowOptions,
+        heartbeat: Duration,
+        now: Instant,
+    ) -> Self {
         Self {
             cursor: started.cursor,
-            form,
+            options,
             heartbeat,
+            began: now,
+            ended: false,
             beginning: true,
             gap: started.gap,
-            live_at: started.live_at,
+            // Whoever waits for the first events only never gets as far as live.
+            live_at: started.live_at.filter(|_| options.wait.is_none()),
             quiet_since: now,
             caught_up: None,
             #[cfg(test)]
@@ -73,8 +99,14 @@ impl Follower {
     }
 
     pub(crate) fn step(&mut self, window: &Window, epochs: &Epochs, now: Instant) -> Step {
+        if self.ended {
+            return Step::End;
+        }
         if std::mem::take(&mut self.beginning) {
-            return self.send(self.first_frames(epochs), now);
+            let frames = self.first_frames(epochs);
+            if !frames.is_empty() {
+                return self.send(frames, now);
+            }
         }
         loop {
             if self.live_at.is_some_and(|at| self.cursor.position >= at) {
@@ -86,6 +118,7 @@ impl Follower {
                 Next::Events(slice) => {
                     let frames = self.frames(&slice.events);
                     self.cursor.advance(self.reached(slice.examined, behind));
+                    self.ended = self.options.wait.is_some();
                     return self.send(frames, now);
                 }
                 Next::Gap(removed) => {
@@ -118,18 +151,24 @@ impl Follower {
     }
 
     /// A gap comes before the tick that would move the client's cursor past it.
-    fn first_frames(&self, epochs: &Epochs) -> Vec<Bytes> {
-        let start = self.id(epochs);
-        let gap = self.gap.as_ref().map(|gap| gap_frame(gap, &start));
-        gap.into_iter().chain([tick_frame(&start)]).collect()
+    fn first_frames(&mut self, epochs: &Epochs) -> Vec<Bytes> {
+        let gap = self.gap.take().map(|gap| gap_frame(&gap, &self.id(epochs)));
+        let tick = self.options.wait.is_none().then(|| self.tick(epochs));
+        gap.into_iter().chain(tick).collect()
     }
 
     fn wait(&mut self, epochs: &Epochs, now: Instant) -> Step {
-        let due = self.quiet_since + self.heartbeat;
+        let quiet = self.quiet_since + self.heartbeat;
+        let due = self.options.wait.map_or(quiet, |wait| self.began + wait);
         if now < due {
             return Step::Wait(due);
         }
-        self.send(vec![tick_frame(&self.id(epochs))], now)
+        self.ended = self.options.wait.is_some();
+        self.send(vec![self.tick(epochs)], now)
+    }
+
+    fn tick(&self, epochs: &Epochs) -> Bytes {
+        if self.options.comment_ticks { comment_tick() } else { tick_frame(&self.id(epochs)) }
     }
 
     fn expired(&self, removed: Position, epochs: &Epochs) -> Bytes {
@@ -143,7 +182,7 @@ impl Follower {
     }
 
     fn frames(&self, events: &[Arc<Framed>]) -> Vec<Bytes> {
-        events.iter().map(|event| event.bytes(self.form)).collect()
+        events.iter().map(|event| event.bytes(self.options.form)).collect()
     }
 
     /// Where the cursor stands after a step.

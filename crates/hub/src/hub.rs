@@ -17,7 +17,9 @@ use tokio::{
 };
 
 use crate::{
-    Follower, Form, Framed, Start, StartError, Subscription, registry::Registry, start::start,
+    FollowOptions, Follower, Framed, Start, StartError, Subscription,
+    registry::{Registration, Registry},
+    start::start,
     window::Window,
 };
 
@@ -109,11 +111,11 @@ impl Hub {
         &self,
         filter: Filter,
         from: &Start,
-        form: Form,
+        options: FollowOptions,
     ) -> Result<Subscription, StartError> {
-        let registration = self.shared.registry.register(filter.clone());
+        let registration = self.shared.register(filter.clone());
         let started = start(&*self.shared.log, filter, from).await?;
-        let follower = Follower::new(started, form, self.heartbeat, Instant::now());
+        let follower = Follower::new(started, options, self.heartbeat, Instant::now());
         Ok(Subscription::new(follower, self.shared.clone(), registration))
     }
 
@@ -138,6 +140,11 @@ impl Drop for Hub {
 impl Shared {
     pub(crate) fn window(&self) -> RwLockReadGuard<'_, Window> {
         self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, news of these topics are noted.
+    pub(crate) fn register(&self, filter: Filter) -> Registration {
+        self.registry.register(filter)
     }
 
     /// The tail task: everything that comes off the log goes into the window, then whoever

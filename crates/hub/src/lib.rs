@@ -21,8 +21,8 @@ mod start;
 mod subscription;
 mod window;
 
-pub use control::{Gap, GapReason, retry_frame};
-pub use follower::{Follower, Step};
+pub use control::{Gap, GapReason, padding_frame, retry_frame};
+pub use follower::{FollowOptions, Follower, Step};
 pub use frame::{Form, Framed};
 pub use hub::{Hub, HubConfig};
 pub use page::EventPage;

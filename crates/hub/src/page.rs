@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use eventwall_log::{Budget, EventId, Filter, Position, Record, Resolution, Topic};
 
+use tokio::time::{Duration, Instant, timeout_at};
+
 use crate::{
     Framed, Gap, GapReason, Hub, Start, StartError,
     next::{CaughtUp, Next, next},
@@ -46,6 +48,30 @@ impl Hub {
             }
             _ => self.forward_page(start(&*self.shared.log, filter, from).await?, limit).await,
         }
+    }
+
+    /// As [`Hub::page`], but an empty page waits for events until the time is over.
+    ///
+    /// # Errors
+    /// If the start is refused or the log cannot be read.
+    pub async fn page_waiting(
+        &self,
+        filter: Filter,
+        from: &Start,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<EventPage, StartError> {
+        let until = Instant::now() + wait;
+        let news = self.shared.register(filter.clone());
+        let mut page = self.page(filter.clone(), from, limit).await?;
+        while page.events.is_empty() && page.gap.is_none() {
+            if timeout_at(until, news.news()).await.is_err() {
+                break;
+            }
+            let from = Start::After(page.cursor);
+            page = self.page(filter.clone(), &from, limit).await?;
+        }
+        Ok(page)
     }
 
     /// A page of the last `count` events of each topic before an event.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use eventwall_log::{
-    Budget, EventId, Filter, Log, Position, ReadError, ReadRange, Resolution, Topic,
+    Budget, EventId, Filter, Log, Millis, Position, ReadError, ReadRange, Resolution, Topic,
 };
 
 use crate::{Gap, GapReason, cursor::Cursor};
@@ -19,6 +19,8 @@ pub enum Start {
     Resume(String),
     /// After this event.
     After(EventId),
+    /// With the first event that is not older than this.
+    Since(Millis),
     /// With the last `n` events of each topic.
     Last(usize),
 }
@@ -68,6 +70,11 @@ pub(crate) async fn start(
         Start::Resume(text) => {
             resume(log, filter, text.parse().map_err(|_| text.clone()), live_at).await
         }
+        Start::Since(time) => {
+            let position = log.position_before(*time).await?.min(end);
+            let cursor = without_gap(log, Cursor::new(position, filter)).await?;
+            Ok(Started { cursor, gap: None, live_at })
+        }
         Start::Last(count) => {
             let cursor = last(log, filter, *count, end).await?;
             Ok(Started { cursor, gap: None, live_at })
@@ -100,13 +107,17 @@ async fn resume(
 }
 
 /// Moves a cursor past what is already gone, which is not told again as a gap.
-async fn forgiving(log: &dyn Log, mut cursor: Cursor) -> Result<Cursor, ReadError> {
+async fn forgiving(log: &dyn Log, cursor: Cursor) -> Result<Cursor, ReadError> {
+    let mut cursor = without_gap(log, cursor).await?;
+    cursor.advance(cursor.forgiven);
+    Ok(cursor)
+}
+
+/// What was removed before this start was never promised, so it is no gap.
+async fn without_gap(log: &dyn Log, mut cursor: Cursor) -> Result<Cursor, ReadError> {
     let one = Budget { events: 1, bytes: 1 };
     let page = log.read(ReadRange::after(cursor.position), &cursor.filter, one).await?;
-    if let Some(removed) = page.removed {
-        cursor.forgiven = removed;
-        cursor.advance(removed);
-    }
+    cursor.forgiven = page.removed.unwrap_or_default();
     Ok(cursor)
 }
 
@@ -137,10 +148,5 @@ async fn last(
     let start = floors.values().min().copied().unwrap_or(end);
     let mut cursor = Cursor::new(start, filter);
     cursor.floors = Some(Arc::new(floors));
-    // What was removed before this start was never promised, so it is no gap; but the
-    // cursor stays just before its first event.
-    let one = Budget { events: 1, bytes: 1 };
-    let page = log.read(ReadRange::after(start), &cursor.filter, one).await?;
-    cursor.forgiven = page.removed.unwrap_or_default();
-    Ok(cursor)
+    Ok(without_gap(log, cursor).await?)
 }

@@ -25,20 +25,21 @@ impl Subscription {
         Self { follower, hub, registration }
     }
 
-    /// The next frames to write, in order; waits until there are some. Dropping the future
-    /// loses nothing.
+    /// The next frames to write, in order; waits until there are some. `None`: the stream is
+    /// complete. Dropping the future loses nothing.
     ///
     /// # Errors
     /// If the log cannot be read. The subscriber is to be disconnected; it may come back
     /// with its cursor.
-    pub async fn next(&mut self) -> Result<Vec<Bytes>, ReadError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<Bytes>>, ReadError> {
         loop {
             let step = {
                 let (window, epochs) = (self.hub.window(), self.hub.log.epochs());
                 self.follower.step(&window, &epochs, Instant::now())
             };
             match step {
-                Step::Send(frames) => return Ok(frames),
+                Step::Send(frames) => return Ok(Some(frames)),
+                Step::End => return Ok(None),
                 Step::Read(range) => {
                     let read = self.hub.catch_up(&self.follower, range).await?;
                     self.follower.take_in(read);

@@ -33,7 +33,7 @@ macro_rules! contract_tests {
             a_repeated_key_appends_nothing, a_key_with_another_body_is_refused,
             keys_are_scoped, erased_events_are_gone, erasing_the_future_does_nothing,
             retention_removes_the_oldest_and_says_so, gaps_are_told_to_those_who_missed_something,
-            record_fields_survive,
+            record_fields_survive, a_time_finds_its_place,
         );
     };
     (@cases $make:expr; $($case:ident),* $(,)?) => {
@@ -407,4 +407,25 @@ pub async fn record_fields_survive(log: Tested) {
     assert_eq!(got.fields.source_id.as_deref(), Some("up-7"));
     assert_eq!(got.fields.expires, Some(99));
     assert_eq!(got.fields.key, Some(("s".into(), "k".into())));
+}
+
+pub async fn a_time_finds_its_place(log: Tested) {
+    let mut ids = Vec::new();
+    // Enough to span several blocks of any index, at times that tests cannot choose.
+    for n in 0..400 {
+        ids.push(publish(&log, "a", format!("{n}-{}", "x".repeat(300))).await.position);
+    }
+    let events = all(&log, &Filter::All).await;
+    for event in events.iter().step_by(17) {
+        let found = log.position_before(event.time).await.expect("readable");
+        let first = events.iter().find(|other| other.time >= event.time).expect("at least itself");
+        assert!(found < first.position, "nothing that is new enough is skipped");
+        let skipped = events.iter().filter(|other| other.position <= found);
+        assert!(skipped.into_iter().all(|other| other.time < event.time));
+        let next = events.iter().find(|other| other.position > found).expect("itself");
+        assert_eq!(next.position, first.position, "nothing older comes first");
+    }
+    let last = events.last().expect("an event").time;
+    assert_eq!(log.position_before(last + 1).await.expect("readable"), log.end());
+    assert_eq!(log.position_before(0).await.expect("readable"), Position::START);
 }

@@ -6,8 +6,8 @@ use std::{fmt, sync::Arc};
 use futures_core::future::BoxFuture;
 
 use crate::{
-    AppendError, AppendOptions, Appended, Batch, Epochs, EventId, Filter, Position, Record, Tail,
-    Topic,
+    AppendError, AppendOptions, Appended, Batch, Epochs, EventId, Filter, Millis, Position, Record,
+    Tail, Topic,
 };
 
 /// One ordered, append-only log of events of all topics.
@@ -50,6 +50,10 @@ pub trait Log: fmt::Debug + Send + Sync {
         before: Option<Position>,
         count: usize,
     ) -> BoxFuture<'_, Result<BackPage, ReadError>>;
+
+    /// The position just before the first event that is not older than `time`; the end of
+    /// the log if all are.
+    fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>>;
 
     /// Follows the log: every entry after `after`, first what is there, then what comes.
     fn tail(&self, after: Position) -> Tail;

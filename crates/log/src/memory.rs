@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Entry,
-    Epoch, Epochs, Filter, Log, Page, Position, ReadError, ReadRange, Record, Retention, Tail,
-    Topic,
+    Epoch, Epochs, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Retention,
+    Tail, Topic,
     log::PageBuilder,
     sequencer::{Sequenced, Sequencer},
     system_clock,
@@ -109,7 +109,7 @@ impl Inner {
                 });
             }
         }
-        let position = self.sequencer.take_position();
+        let (position, _) = self.sequencer.take_place((self.clock)());
         self.store(Entry::Erasure { position, erased: gone.into_iter().collect() });
         self.settle();
         Ok(position)
@@ -208,6 +208,17 @@ impl Log for MemoryLog {
     ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
         let page = self.lock().read_back(topic, before.unwrap_or(Position(u64::MAX)), count);
         Box::pin(async { Ok(page) })
+    }
+
+    fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
+        let inner = self.lock();
+        let older = |entry: &&Entry| matches!(entry, Entry::Event(record) if record.time < time);
+        let newer = |entry: &&Entry| matches!(entry, Entry::Event(record) if record.time >= time);
+        let any_newer = inner.entries.iter().any(|entry| newer(&entry));
+        let last_older = inner.entries.iter().rev().find(older).map(Entry::position);
+        let end = inner.sequencer.next().before();
+        let position = if any_newer { last_older.unwrap_or_default() } else { end };
+        Box::pin(async move { Ok(position) })
     }
 
     fn tail(&self, after: Position) -> Tail {

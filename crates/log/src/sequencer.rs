@@ -93,8 +93,13 @@ impl Sequencer {
         Ok(Sequenced::New(records))
     }
 
-    /// Takes a position for an entry that is no event.
-    pub(crate) fn take_position(&mut self) -> Position {
+    /// Takes a place for an entry that is no event.
+    pub(crate) fn take_place(&mut self, now: Millis) -> (Position, Millis) {
+        self.last_time = now.max(self.last_time);
+        (self.take_position(), self.last_time)
+    }
+
+    fn take_position(&mut self) -> Position {
         let position = self.next;
         self.next = position.next();
         position

@@ -1,15 +1,19 @@
 //! `GET /topics/{topic}` and `GET /events`: a stream, or a page for who accepts JSON only.
 //! Translates the request into a start and a filter, and decides nothing further.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_hub::{EventPage, Form, Gap, Start, StartError};
-use eventwall_log::{EventId, Filter, Topic};
+use eventwall_hub::{EventPage, FollowOptions, Form, Gap, Start, StartError};
+use eventwall_log::{EventId, Filter, Millis, Topic};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 
@@ -24,6 +28,12 @@ use crate::{
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The spellings that polyfills append to the URL.
 const POLYFILLS: [&str; 3] = ["lastEventId", "lastEventID", "last_event_id"];
+/// Seconds that an answer may be held.
+const MAX_WAIT: usize = 300;
+/// For polyfills that do not say how long.
+const POLYFILL_WAIT: Duration = Duration::from_secs(25);
+/// Bytes of comment that a client may ask for.
+const MAX_PADDING: usize = 65_536;
 /// Events on a page unless asked otherwise.
 const DEFAULT_LIMIT: usize = 100;
 
@@ -57,12 +67,32 @@ pub(crate) async fn events(
     follow(&app, topics.into_iter().collect(), &uri, &headers).await
 }
 
-/// `HEAD` says what `GET` would, and never subscribes.
-pub(crate) async fn head(headers: HeaderMap) -> Response {
+/// `HEAD` says what `GET` would, with the id of the topic's last event as its `ETag`. It never
+/// subscribes.
+pub(crate) async fn head_topic(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let topic = topic_of(&uri)?;
+    refuse_reserved(&topic)?;
+    let last = app.hub.log().read_back(&topic, None, 1).await;
+    let last = last.map_err(|error| start_problem(StartError::Read(error)))?;
+    let mut response = head_events(State(app.clone()), headers).await;
+    if let Some(event) = last.events.last() {
+        let etag = format!("\"{}\"", app.hub.log().epochs().id(event.position));
+        response
+            .headers_mut()
+            .extend(HeaderValue::try_from(etag).ok().map(|etag| (header::ETAG, etag)));
+    }
+    Ok(response)
+}
+
+pub(crate) async fn head_events(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     if wants_page(&headers) {
         return ([(header::CONTENT_TYPE, "application/json")], ()).into_response();
     }
-    stream_head(15).into_response()
+    stream_head(app.hub.heartbeat().as_secs()).into_response()
 }
 
 async fn follow(
@@ -81,12 +111,32 @@ async fn follow(
     if wants_page(headers) {
         return page(app, filter, &query, headers).await;
     }
-    let json = query.last("as")?.as_deref() == Some("json");
-    let form = Form { topic_line: !one_topic, json };
     let start = start(&query, headers)?;
-    let subscription = app.hub.subscribe(filter, &start, form).await.map_err(start_problem)?;
-    let body = stream_body(subscription, app.drain.clone(), app.settings.limits.drain_window);
+    let options = follow_options(&query, headers, !one_topic)?;
+    let padding = query.number("padding", MAX_PADDING)?.unwrap_or(0);
+    let subscription = app.hub.subscribe(filter, &start, options).await.map_err(start_problem)?;
+    let window = app.settings.limits.drain_window;
+    let body = stream_body(subscription, app.drain.clone(), window, padding);
     Ok((stream_head(app.hub.heartbeat().as_secs()), body).into_response())
+}
+
+fn follow_options(
+    query: &Query<'_>,
+    headers: &HeaderMap,
+    topic_line: bool,
+) -> Result<FollowOptions, Problem> {
+    let json = query.last("as")?.as_deref() == Some("json");
+    let comment_ticks = query.last("tick")?.as_deref() == Some("comment");
+    // The polyfills of old see nothing of an answer until it ends.
+    let polyfill = headers.get("x-requested-with").is_some_and(|by| by == "XMLHttpRequest");
+    let wait = wait(query)?.or(polyfill.then_some(POLYFILL_WAIT));
+    Ok(FollowOptions { form: Form { topic_line, json }, comment_ticks, wait })
+}
+
+/// How long an answer may be held until there are events.
+fn wait(query: &Query<'_>) -> Result<Option<Duration>, Problem> {
+    let seconds = query.number("wait", MAX_WAIT)?;
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds as u64)))
 }
 
 /// JSON is asked for, and a stream is not.
@@ -122,13 +172,27 @@ fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
     if let Some(after) = query.last("after")? {
         return Ok(Start::After(event_id("after", &after)?));
     }
-    if query.last("since")?.is_some() {
-        let detail =
-            "this version cannot start at a time: use `after` or `last` instead of `since`";
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
+    if let Some(since) = query.last("since")? {
+        return Ok(Start::Since(since_time(&since)?));
     }
     let last = query.number("last", usize::MAX)?;
     Ok(last.map_or(Start::Now, Start::Last))
+}
+
+/// An RFC 3339 time, or a duration before now such as `10m`.
+fn since_time(text: &str) -> Result<Millis, Problem> {
+    let time = humantime::parse_rfc3339(text).ok().or_else(|| {
+        let ago = humantime::parse_duration(text).ok()?;
+        Some(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH))
+    });
+    let time = time.ok_or_else(|| {
+        let detail = format!(
+            "`since` must be a time like 2026-01-31T12:00:00Z or a duration like 10m, not {text:?}"
+        );
+        Problem::bad_request(detail)
+    })?;
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Millis::try_from(since_epoch.as_millis()).unwrap_or(Millis::MAX))
 }
 
 fn event_id(name: &str, text: &str) -> Result<EventId, Problem> {
@@ -162,7 +226,16 @@ async fn page(
         None => {
             let from = start(query, headers)?;
             let limit = if matches!(from, Start::Last(_)) { max } else { limit };
-            app.hub.page(filter, &from, limit).await
+            match wait(query)? {
+                Some(wait) => {
+                    tokio::select! {
+                        page = app.hub.page_waiting(filter.clone(), &from, limit, wait) => page,
+                        // Not to be held while the server goes down.
+                        () = app.drain.draining() => app.hub.page(filter, &from, limit).await,
+                    }
+                }
+                None => app.hub.page(filter, &from, limit).await,
+            }
         }
     };
     let page = page.map_err(start_problem)?;

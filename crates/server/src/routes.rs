@@ -25,12 +25,12 @@ pub struct App {
 
 /// The hub's own routes. Merge others into them, then [`finish`].
 pub fn routes(app: &Arc<App>) -> Router {
-    let topic = get(follow::topic).head(follow::head).post(publish::publish);
+    let topic = get(follow::topic).head(follow::head_topic).post(publish::publish);
     Router::new()
         .route("/topics", topic.clone())
         .route("/topics/", topic.clone())
         .route("/topics/{*topic}", topic)
-        .route("/events", get(follow::events).head(follow::head))
+        .route("/events", get(follow::events).head(follow::head_events))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(app.clone())

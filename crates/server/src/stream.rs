@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use eventwall_hub::{Subscription, retry_frame};
+use eventwall_hub::{Subscription, padding_frame, retry_frame};
 use futures_util::stream::{self, Stream};
 use rand::RngExt as _;
 
@@ -19,9 +19,15 @@ struct Streaming {
     ended: bool,
 }
 
-pub(crate) fn stream_body(subscription: Subscription, drain: Drain, window: Duration) -> Body {
-    let state = Streaming { subscription, drain, window, queue: Vec::new(), ended: false };
-    Body::from_stream(frames(state))
+/// The body of a stream; `padding` bytes of comment come first.
+pub(crate) fn stream_body(
+    subscription: Subscription,
+    drain: Drain,
+    window: Duration,
+    padding: usize,
+) -> Body {
+    let queue = if padding > 0 { vec![padding_frame(padding)] } else { Vec::new() };
+    Body::from_stream(frames(Streaming { subscription, drain, window, queue, ended: false }))
 }
 
 fn frames(state: Streaming) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -46,10 +52,11 @@ impl Streaming {
                 self.ended = true;
             }
             frames = self.subscription.next() => match frames {
-                Ok(mut frames) => {
+                Ok(Some(mut frames)) => {
                     frames.reverse();
                     self.queue = frames;
                 }
+                Ok(None) => self.ended = true,
                 Err(error) => {
                     tracing::error!(%error, "a subscriber is disconnected");
                     self.ended = true;

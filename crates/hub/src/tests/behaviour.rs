@@ -7,7 +7,7 @@ use eventwall_log::{
 };
 use eventwall_sse::{Decoder, Event, Item};
 
-use crate::{Form, GapReason, Hub, HubConfig, Start, StartError, Subscription};
+use crate::{FollowOptions, Form, GapReason, Hub, HubConfig, Start, StartError, Subscription};
 
 fn topic(name: &str) -> Topic {
     name.parse().unwrap()
@@ -33,14 +33,15 @@ async fn publish(hub: &Hub, name: &str, data: &str) -> EventId {
 
 async fn subscribe(hub: &Hub, names: &[&str], start: Start) -> Subscription {
     let form = Form { topic_line: names.len() > 1, json: false };
-    hub.subscribe(filter(names), &start, form).await.unwrap()
+    let options = FollowOptions { form, ..FollowOptions::default() };
+    hub.subscribe(filter(names), &start, options).await.unwrap()
 }
 
 /// The events of a stream until one named `last`, as `name:data`.
 async fn until(subscription: &mut Subscription, last: &str) -> Vec<Event> {
     let (mut decoder, mut events) = (Decoder::new(), Vec::new());
     while events.last().is_none_or(|event: &Event| event.event != last && event.data != last) {
-        for frame in subscription.next().await.unwrap() {
+        for frame in subscription.next().await.unwrap().unwrap() {
             decoder.feed(&frame, |item| match item {
                 Item::Event(event) => events.push(event),
                 other => panic!("{other:?}"),
@@ -96,7 +97,8 @@ async fn last_brings_the_last_of_each_topic_in_the_order_of_the_log() {
     assert_eq!(events[1].topic.as_deref(), Some("rare"));
     publish(&hub, "empty", "first").await;
     assert_eq!(told(&until(&mut stream, "first").await), ["first"]);
-    let refused = hub.subscribe(filter(&["a", "b"]), &Start::Last(9999), Form::default()).await;
+    let refused =
+        hub.subscribe(filter(&["a", "b"]), &Start::Last(9999), FollowOptions::default()).await;
     assert!(matches!(refused, Err(StartError::TooMany { .. })));
 }
 
@@ -155,7 +157,8 @@ async fn the_json_form_says_what_stock_event_source_cannot() {
     event.by = Some("someone".into());
     let id = hub.publish(event.into(), AppendOptions::default()).await.unwrap().ids.remove(0);
     let form = Form { topic_line: false, json: true };
-    let mut stream = hub.subscribe(filter(&["a"]), &Start::Last(1), form).await.unwrap();
+    let options = FollowOptions { form, ..FollowOptions::default() };
+    let mut stream = hub.subscribe(filter(&["a"]), &Start::Last(1), options).await.unwrap();
     let events = until(&mut stream, "eventwall:live").await;
     assert_eq!(events[1].event, "ping");
     let json: serde_json::Value = serde_json::from_str(&events[1].data).unwrap();
@@ -239,4 +242,73 @@ async fn a_closed_log_is_reported() {
     assert_eq!(hub.health(), Ok(()));
     hub.log().close().await;
     assert!(hub.health().is_err());
+}
+
+/// Everything a stream sends until it ends.
+async fn all_of(mut subscription: Subscription) -> String {
+    let mut text = String::new();
+    while let Some(frames) = subscription.next().await.unwrap() {
+        frames.iter().for_each(|frame| text += std::str::from_utf8(frame).unwrap());
+    }
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_gets_the_first_events_and_an_end() {
+    let hub = hub();
+    let wait = Some(std::time::Duration::from_secs(20));
+    let options = FollowOptions { wait, ..FollowOptions::default() };
+    let start = hub.log().epochs().id(eventwall_log::Position::START);
+    let quiet = hub.subscribe(filter(&["a"]), &Start::After(start.clone()), options).await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(all_of(quiet).await, format!("id: {start}\nevent: eventwall:tick\ndata: \n\n"));
+    assert_eq!(began.elapsed().as_secs(), 20);
+    let waiting = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    let id = publish(&hub, "a", "x").await;
+    let text = all_of(waiting).await;
+    assert_eq!(text, format!("id: {id}\ndata: x\n\n"), "no tick before the events");
+    publish(&hub, "a", "y").await;
+    hub.shared.caught_up_with(hub.log().end()).await;
+    let replayed = hub.subscribe(filter(&["a"]), &Start::After(start), options).await.unwrap();
+    assert!(all_of(replayed).await.ends_with("data: y\n\n"), "all that is there, and no live");
+}
+
+#[tokio::test(start_paused = true)]
+async fn comment_ticks_leave_the_cursor_alone() {
+    let hub = hub();
+    let options = FollowOptions { comment_ticks: true, ..FollowOptions::default() };
+    let mut stream = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(stream.next().await.unwrap().unwrap(), [": tick\n\n"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_by_time_is_no_gap() {
+    let hub = hub_with(3000, 1000);
+    for n in 0..50 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    let mut all = subscribe(&hub, &["a"], Start::Since(0)).await;
+    let events = until(&mut all, "eventwall:live").await;
+    assert!(!told(&events).contains(&"gap") && events.len() > 3);
+    let mut none = subscribe(&hub, &["a"], Start::Since(u64::MAX)).await;
+    assert_eq!(told(&until(&mut none, "eventwall:live").await), ["tick", "live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_waits_for_events() {
+    let hub = Arc::new(hub());
+    let wait = std::time::Duration::from_secs(60);
+    let page = hub.page_waiting(filter(&["a"]), &Start::Now, 9, wait).await.unwrap();
+    assert!(page.events.is_empty());
+    let waiting = {
+        let hub = hub.clone();
+        tokio::spawn(async move { hub.page_waiting(filter(&["a"]), &Start::Now, 9, wait).await })
+    };
+    tokio::task::yield_now().await;
+    publish(&hub, "b", "elsewhere").await;
+    publish(&hub, "a", "x").await;
+    let page = waiting.await.unwrap().unwrap();
+    assert_eq!(&*page.events[0].record().data, "x");
 }

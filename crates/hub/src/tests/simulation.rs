@@ -12,7 +12,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::{Duration, Instant};
 
 use super::Mutation;
-use crate::{Follower, Form, Framed, Start, Step, next::CaughtUp, start::start, window::Window};
+use crate::{
+    FollowOptions, Follower, Framed, Start, Step, next::CaughtUp, start::start, window::Window,
+};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -134,7 +136,7 @@ impl Simulation {
             id => Start::Resume(id.into()),
         };
         let started = start(&self.log, client.filter.clone(), &from).await.unwrap();
-        let mut follower = Follower::new(started, Form::default(), HEARTBEAT, self.now);
+        let mut follower = Follower::new(started, FollowOptions::default(), HEARTBEAT, self.now);
         follower.mutation = self.mutation;
         client.follower = Some(follower);
     }
@@ -162,7 +164,7 @@ impl Simulation {
         let client = &mut self.clients[at];
         let Some(follower) = &mut client.follower else { return Ok(false) };
         match follower.step(&self.window, &self.log.epochs(), self.now) {
-            Step::Wait(_) => Ok(false),
+            Step::Wait(_) | Step::End => Ok(false),
             Step::Read(range) => {
                 let budget = Budget { events: self.rng.random_range(1..6), bytes: usize::MAX };
                 let page = self.log.read(range, &client.filter, budget).await.unwrap();

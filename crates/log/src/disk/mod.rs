@@ -172,6 +172,10 @@ impl Log for DiskLog {
         read::read_back(&self.index, topic.clone(), before, count)
     }
 
+    fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
+        read::position_before(&self.index, time)
+    }
+
     fn tail(&self, after: Position) -> Tail {
         let index = self.index.clone();
         Tail::new(after, self.end.clone(), move |range, budget| {

@@ -13,7 +13,7 @@ use super::{
     segment::{Block, Segment},
 };
 use crate::{
-    BackPage, Budget, Entry, Filter, Page, Position, ReadError, ReadRange, Record, Topic,
+    BackPage, Budget, Entry, Filter, Millis, Page, Position, ReadError, ReadRange, Record, Topic,
     log::PageBuilder,
 };
 
@@ -45,6 +45,26 @@ pub(crate) fn read_back(
 ) -> BoxFuture<'static, Result<BackPage, ReadError>> {
     let back = Back::new(&index.read(), topic, before.unwrap_or(Position(u64::MAX)), count);
     Box::pin(blocking(move || back.read()))
+}
+
+pub(crate) fn position_before(
+    index: &SharedIndex,
+    time: Millis,
+) -> BoxFuture<'static, Result<Position, ReadError>> {
+    let index = index.read();
+    let older = |block: &Block| block.time < time;
+    let begins_older = |segment: &Segment| segment.blocks.first().is_some_and(older);
+    let segment = index.segments.iter().rfind(|segment| begins_older(segment));
+    let Some(segment) = segment else {
+        return Box::pin(async { Ok(Position::START) });
+    };
+    // The first event that is new enough lies in the last block that begins older, or is
+    // the first of what follows it.
+    let block = segment.blocks.partition_point(older) - 1;
+    let end = segment.blocks.get(block + 1).map_or(segment.len, |next| next.offset);
+    let stretch = Stretch::between(segment, segment.blocks[block].offset, end);
+    let first = segment.blocks[block].first;
+    Box::pin(blocking(move || stretch.last_older(first, time)))
 }
 
 fn from_memory(index: &Index, range: ReadRange, filter: &Filter, budget: Budget) -> Option<Page> {
@@ -168,6 +188,20 @@ impl Stretch {
                 "the checksum of an event's data is wrong",
             )),
         }
+    }
+
+    /// The last position before the first event of the stretch that is not older than `time`.
+    fn last_older(&self, first: Position, time: Millis) -> Result<Position, ReadError> {
+        let mut walk = Walk::new(self.file.clone(), self.start, self.end);
+        let mut last = first.before();
+        while let Some(stored) = self.step(&mut walk)? {
+            match &stored.body {
+                Body::Event(record) if record.time >= time => break,
+                Body::Blank(record) if record.time >= time => break,
+                body => last = body.position(),
+            }
+        }
+        Ok(last)
     }
 
     fn damaged(&self, offset: u64, what: &str) -> ReadError {

@@ -242,8 +242,7 @@ impl Writer {
         // What does not exist yet cannot be erased ahead of time.
         let next = self.state.sequencer.next();
         let positions: Vec<_> = positions.into_iter().filter(|p| *p < next).collect();
-        let position = self.state.sequencer.take_position();
-        let time = (self.config.clock)();
+        let (position, time) = self.state.sequencer.take_place((self.config.clock)());
         let start = group.bytes.len();
         encode_erasure(&mut group.bytes, (position, time), &positions, self.unsynced(start));
         group.erased.extend(&positions);
