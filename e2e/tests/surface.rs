@@ -168,10 +168,50 @@ fn bad_input_is_refused_with_words_and_changes_nothing() {
     check(413, "POST", "/topics/a", &[], &[b'x'; 1001], "larger than 1000 bytes");
     check(403, "POST", "/topics/$private/x", &[], b"x", "hub's own");
     check(403, "GET", "/topics/$private/x", &[], b"", "hub's own");
-    for format in ["application/x-ndjson", "text/event-stream; x=y", "multipart/form-data"] {
-        let header = format!("Content-Type: {format}");
-        check(415, "POST", "/topics/a", &[&header], b"x", "one event a request");
+    let nd = "Content-Type: application/x-ndjson";
+    let good = r#"{"data":"fine"}"#;
+    for (body, words) in [
+        ("", "no line"),
+        ("\n \n", "no line"),
+        (&format!("{good}\nrubbish"), "line 2: "),
+        (&format!("{good}\n{{\"data\":5}}"), "line 2: "),
+        (&format!("{good}\n{{}}"), "line 2: missing field `data`"),
+        (&format!("{good}\n\n{{\"data\":\"x\",\"event\":\"eventwall:x\"}}"), "line 3: event names"),
+    ] {
+        check(400, "POST", "/topics/a", &[nd], body.as_bytes(), words);
     }
+    let large = format!("{good}\n{{\"data\":\"{}\"}}", "x".repeat(1001));
+    check(413, "POST", "/topics/a", &[nd], large.as_bytes(), "line 2: the event is larger");
+    check(
+        413,
+        "POST",
+        "/topics/a",
+        &[nd],
+        format!("{good}\n").repeat(10_001).as_bytes(),
+        "10000 events",
+    );
+    check(400, "POST", "/events", &[nd], good.as_bytes(), "line 1: it names no");
+    check(400, "POST", "/events", &[nd], br#"{"topic":"a//b","data":"x"}"#, "line 1: the topic");
+    check(403, "POST", "/events", &[nd], br#"{"topic":"$x","data":"x"}"#, "line 1: $x");
+    check(
+        400,
+        "POST",
+        "/events",
+        &[nd, "If-None-Match: *"],
+        br#"{"topic":"a","data":"x"}"#,
+        "one topic",
+    );
+    check(415, "POST", "/events", &[], b"x", "application/x-ndjson");
+    check(413, "POST", "/topics/a", &[nd], &vec![b' '; (16 << 20) + 1], "larger than");
+    let form = "Content-Type: multipart/form-data; boundary=b";
+    check(400, "POST", "/topics/a", &["Content-Type: multipart/form-data"], b"x", "the form");
+    check(400, "POST", "/topics/a", &[form], b"--b--\r\n", "no field `data`");
+    let stream = "Content-Type: text/event-stream";
+    check(400, "POST", "/topics/a", &[stream, "If-None-Match: *"], b"data: x\n\n", "one event");
+    let large = format!("data: {}\n\n", "x".repeat(1001));
+    check(413, "POST", "/topics/a", &[stream], large.as_bytes(), "larger than 1000");
+    check(400, "DELETE", "/events/rubbish", &[], b"", "k3x9v0qa-1042");
+    check(404, "DELETE", "/events/k3x9v0qa-1042", &[], b"", "no event");
     check(400, "POST", "/topics/a", &["If-Match: rubbish"], b"x", "If-Match");
     check(400, "POST", "/topics/a", &["If-None-Match: rubbish"], b"x", "If-None-Match");
     let key = format!("Idempotency-Key: {}", "k".repeat(256));
@@ -273,6 +313,133 @@ fn conditions_and_keys() {
     assert_eq!((again.status, again.json()), (201, once.json()));
     assert_eq!(send("b", "Idempotency-Key: k", "y").status, 422);
     assert_eq!(get_json(server.addr, "/topics/b?last=9")["events"].as_array().unwrap().len(), 1);
+}
+
+fn data_of(server: &Server, topic: &str) -> Vec<String> {
+    let page = get_json(server.addr, &format!("/topics/{topic}?last=1000"));
+    let events = page["events"].as_array().unwrap().iter();
+    events.map(|event| event["data"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_batch_is_written_as_one_unit() {
+    let server = Server::start();
+    let nd = "Content-Type: application/x-ndjson; charset=utf-8";
+    let lines = "{\"data\":\"1\"}\r\n\n{\"data\":\"2\",\"event\":\"ping\",\"id\":\"ignored\"}\n{\"data\":\"3\\n4\"}";
+    let batch = |headers: &[&str], target: &str, body: &str| {
+        let response = request(server.addr, "POST", target, headers, body.as_bytes());
+        assert_eq!(response.status, 201, "{}", response.text());
+        response.json()["ids"].as_array().unwrap().clone()
+    };
+    let ids = batch(&[nd, "Idempotency-Key: k"], "/topics/a", lines);
+    let page = get_json(server.addr, "/topics/a?last=9");
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(events.iter().map(|event| event["id"].clone()).collect::<Vec<_>>(), ids);
+    assert_eq!(data_of(&server, "a"), ["1", "2", "3\n4"]);
+    assert_eq!(events[1]["event"], "ping");
+    assert_eq!(
+        batch(&[nd, "Idempotency-Key: k"], "/topics/a", lines),
+        ids,
+        "a repeat publishes nothing"
+    );
+    assert_eq!(data_of(&server, "a").len(), 3);
+    let many = "{\"topic\":\"b\",\"data\":\"x\"}\n{\"topic\":\"c\",\"data\":\"y\"}\n";
+    assert_eq!(batch(&[nd], "/events", many).len(), 2);
+    assert_eq!(
+        (data_of(&server, "b"), data_of(&server, "c")),
+        (vec!["x".into()], vec!["y".into()])
+    );
+}
+
+#[test]
+fn a_streamed_body_is_published_as_it_arrives() {
+    let server = Server::start();
+    let mut connection = Connection::open(server.addr).unwrap();
+    let host = server.addr;
+    connection.send(format!("POST /topics/a HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")).unwrap();
+    let follower = Follower::start(server.addr, "/topics/a?last=9", &[]);
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    connection.send(chunk("retry: 5\n\n: hi\n\nid: up-1\nevent: pi")).unwrap();
+    connection.send(chunk("ng\ndata: 1\n\n")).unwrap();
+    follower.wait_for("1");
+    connection
+        .send(chunk("event: eventwall:tick\ndata: \n\ntopic: elsewhere\ndata: 2\n\ndata: cut off"))
+        .unwrap();
+    follower.wait_for("2");
+    connection.send("0\r\n\r\n").unwrap();
+    let answer = connection.response().unwrap();
+    assert_eq!((answer.status, &answer.json()["count"]), (201, &2.into()));
+    let page = get_json(server.addr, "/topics/a?last=9");
+    assert_eq!(
+        (&answer.json()["first"], &answer.json()["last"]),
+        (&page["events"][0]["id"], &page["events"][1]["id"])
+    );
+    assert_eq!(data_of(&server, "a"), ["1", "2"]);
+}
+
+/// A publisher that was cut off half-way repeats the whole request.
+#[test]
+fn a_repeated_stream_publishes_only_the_rest() {
+    let server = Server::start();
+    let headers = ["Content-Type: text/event-stream", "Idempotency-Key: k"];
+    let send = |body: &str| request(server.addr, "POST", "/topics/a", &headers, body.as_bytes());
+    assert_eq!(send("data: 1\n\ndata: 2\n\ndata: 3").json()["count"], 2);
+    assert_eq!(send("data: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n").json()["count"], 4);
+    assert_eq!(data_of(&server, "a"), ["1", "2", "3", "4"]);
+    let other = send("data: 1\n\ndata: other\n\n");
+    assert_eq!((other.status, &other.json()["count"]), (422, &1.into()), "{}", other.text());
+}
+
+#[test]
+fn an_html_form_publishes_and_sends_the_browser_back() {
+    let server = Server::start();
+    let form = |data: &str| {
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\n{data}\r\n--b\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\nping\r\n--b--\r\n"
+        )
+    };
+    let send = |headers: &[&str]| {
+        let headers = [&["Content-Type: multipart/form-data; boundary=b"], headers].concat();
+        request(server.addr, "POST", "/topics/a", &headers, form("a\r\nb").as_bytes())
+    };
+    let plain = send(&[]);
+    assert_eq!(plain.status, 201);
+    let page = get_json(server.addr, "/topics/a?last=1");
+    assert_eq!(
+        (&page["events"][0]["data"], &page["events"][0]["event"]),
+        (&"a\nb".into(), &"ping".into())
+    );
+    let html = "Accept: text/html,application/xhtml+xml";
+    let referer = format!("Referer: http://{}/my/page?x=1", server.addr);
+    let back = send(&[html, &referer]);
+    assert_eq!((back.status, back.header("location")), (303, Some("/my/page?x=1")));
+    let foreign = send(&[html, "Referer: http://evil.example/x"]);
+    assert_eq!((foreign.status, foreign.header("location")), (303, Some("/")));
+}
+
+#[test]
+fn an_erased_event_is_gone_for_every_reader() {
+    let server = Server::start();
+    let ids: Vec<_> = (0..3).map(|n| post(server.addr, "/topics/a", n.to_string())).collect();
+    let erase = |id: &str| request(server.addr, "DELETE", &format!("/events/{id}"), &[], b"");
+    assert_eq!(erase(&ids[1]).status, 204);
+    assert_eq!(erase(&ids[1]).status, 404, "it is gone");
+    assert_eq!(data_of(&server, "a"), ["0", "2"]);
+    let told = |server: &Server| {
+        let header = format!("Last-Event-ID: {}", ids[0]);
+        let follower = Follower::start(server.addr, "/topics/a", &[&header]);
+        follower.wait("live", |seen| seen.told().contains(&"live")).told().join(" ")
+    };
+    eventwall_testkit::until("every window has dropped it", || told(&server) == "tick 2 live");
+    let mut server = server;
+    server.kill();
+    server.restart();
+    assert_eq!(
+        (data_of(&server, "a").join(" "), told(&server)),
+        ("0 2".into(), "tick 2 live".into())
+    );
+    let after = post(server.addr, "/topics/a", "3");
+    assert_eq!(request(server.addr, "DELETE", &format!("/events/{after}"), &[], b"").status, 204);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::{
 };
 
 use eventwall_log::{
-    AppendError, AppendOptions, Appended, Batch, Entry, Filter, Log, Page, Position, Tail, Topic,
+    AppendError, AppendOptions, Appended, Batch, Budget, Entry, Filter, Log, Page, Position,
+    ReadError, ReadRange, Tail, Topic,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -117,6 +118,16 @@ impl Hub {
         let started = start(&*self.shared.log, filter, from).await?;
         let follower = Follower::new(started, options, self.heartbeat, Instant::now());
         Ok(Subscription::new(follower, self.shared.clone(), registration))
+    }
+
+    /// Whether the log still has an event at `position` that `filter` matches.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub async fn holds(&self, filter: &Filter, position: Position) -> Result<bool, ReadError> {
+        let only = ReadRange { after: position.before(), through: position };
+        let page = self.shared.log.read(only, filter, Budget { events: 1, bytes: 1 }).await?;
+        Ok(page.entries.iter().any(|entry| matches!(entry, Entry::Event(_))))
     }
 
     /// Whether the log takes events and the tail is being followed.

@@ -33,6 +33,8 @@ pub(crate) struct CaughtUp {
     pub(crate) through: Position,
     pub(crate) events: Vec<Arc<Framed>>,
     pub(crate) removed: Option<Position>,
+    /// [`Window::erasures`] before it was read.
+    pub(crate) erasures: u64,
 }
 
 /// Decides what follows `cursor`, from the window if it reaches back far enough, else from
@@ -46,8 +48,9 @@ pub(crate) fn next(
     if let Some(slice) = window.after(cursor, limit) {
         return from_slice(slice);
     }
+    let fresh = caught_up.filter(|read| read.erasures == window.erasures());
     let covering =
-        caught_up.filter(|read| read.after <= cursor.position && cursor.position < read.through);
+        fresh.filter(|read| read.after <= cursor.position && cursor.position < read.through);
     let Some(read) = covering else {
         // Not bounded by `limit.through`: a removal beyond it could not be told from one before.
         return Next::Read(ReadRange::after(cursor.position));

@@ -126,8 +126,7 @@ impl Hub {
                 }
                 Next::Read(range) => {
                     let budget = Budget { events: room.events, bytes: room.bytes };
-                    let page = self.shared.log.read(range, &cursor.filter, budget).await?;
-                    read = Some(self.shared.frame_page(range, page));
+                    read = Some(self.shared.read_log(range, &cursor.filter, budget).await?);
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Budget, Entry, Page, ReadError, ReadRange};
+use eventwall_log::{Budget, Entry, Filter, ReadError, ReadRange};
 use tokio::time::Instant;
 
 use crate::{Follower, Framed, Step, hub::Shared, next::CaughtUp, registry::Registration};
@@ -58,11 +58,19 @@ impl Shared {
         let filter = &follower.cursor().filter;
         // Bounds what many at once hold in memory; closing it is not foreseen.
         let _permit = self.catch_ups.acquire().await;
-        let page = self.log.read(range, filter, CATCH_UP).await?;
-        Ok(self.frame_page(range, page))
+        self.read_log(range, filter, CATCH_UP).await
     }
 
-    pub(crate) fn frame_page(&self, range: ReadRange, page: Page) -> CaughtUp {
+    /// Reads the log and frames what it finds.
+    pub(crate) async fn read_log(
+        &self,
+        range: ReadRange,
+        filter: &Filter,
+        budget: Budget,
+    ) -> Result<CaughtUp, ReadError> {
+        // Before the read: an erasure that comes after it is then noticed.
+        let erasures = self.window().erasures();
+        let page = self.log.read(range, filter, budget).await?;
         let epochs = self.log.epochs();
         let events = page.entries.into_iter().filter_map(|entry| match entry {
             Entry::Event(record) => {
@@ -71,11 +79,12 @@ impl Shared {
             }
             Entry::Erasure { .. } => None,
         });
-        CaughtUp {
+        Ok(CaughtUp {
             after: range.after,
             through: page.examined,
             events: events.collect(),
             removed: page.removed,
-        }
+            erasures,
+        })
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Window {
     max_bytes: usize,
     start: Position,
     tail: Position,
+    /// How often something was erased.
+    erasures: u64,
 }
 
 /// How much one step may bring.
@@ -49,6 +51,7 @@ impl Window {
             max_bytes,
             start: end,
             tail: end,
+            erasures: 0,
         }
     }
 
@@ -88,8 +91,14 @@ impl Window {
         self.tail = self.tail.max(position);
     }
 
-    /// Erased events are not shown from now on.
+    /// Grows with each erasure: what was read from the log before may be gone since.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures
+    }
+
+    /// Erased events are not shown from now on, nor what was read of them before.
     pub(crate) fn erase(&mut self, positions: &[Position]) {
+        self.erasures += 1;
         let gone = |event: &Arc<Framed>| positions.contains(&event.position());
         self.bytes -= self.order.iter().filter(|e| gone(e)).map(|e| e.cost()).sum::<usize>();
         self.order.retain(|event| !gone(event));

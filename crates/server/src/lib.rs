@@ -1,6 +1,6 @@
 //! HTTP over a hub. A request passes, in this order: the accept loop with its limits and
 //! deadlines (`accept`), the loopback rule (`guard`), CORS (`cors`), routing (`routes`), and
-//! one handler a file (`publish`, `follow`, `health`).
+//! one handler a file (`publish`, `follow`, `erase`, `health`).
 //!
 //! Handlers translate; they never decide what a subscriber gets. Every error leaves as a
 //! [`Problem`] that says what to change. The server knows no wall.
@@ -9,6 +9,7 @@ mod accept;
 mod cors;
 mod deadline;
 mod drain;
+mod erase;
 mod follow;
 mod guard;
 mod health;

@@ -33,6 +33,13 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// Says where in the request, before what is wrong.
+    #[must_use]
+    pub fn in_front(mut self, place: &str) -> Self {
+        self.detail.insert_str(0, place);
+        self
+    }
+
     /// Adds a member to the JSON object.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

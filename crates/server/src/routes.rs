@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{delete, get},
+};
 use eventwall_hub::Hub;
 use http::{Method, StatusCode, Uri};
 
 use crate::{
-    Drain, Problem, Settings, cors, follow, guard,
+    Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
     publish,
 };
@@ -25,12 +29,13 @@ pub struct App {
 
 /// The hub's own routes. Merge others into them, then [`finish`].
 pub fn routes(app: &Arc<App>) -> Router {
-    let topic = get(follow::topic).head(follow::head_topic).post(publish::publish);
+    let topic = get(follow::topic).head(follow::head_topic).post(publish::to_topic);
     Router::new()
         .route("/topics", topic.clone())
         .route("/topics/", topic.clone())
         .route("/topics/{*topic}", topic)
-        .route("/events", get(follow::events).head(follow::head_events))
+        .route("/events", get(follow::events).head(follow::head_events).post(publish::to_many))
+        .route("/events/{id}", delete(erase::erase))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(app.clone())

@@ -23,6 +23,12 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request's body: one event.
     pub body_bytes: usize,
+    /// Events that one batch may have, and bytes of its body.
+    pub batch_events: usize,
+    /// See [`Limits::batch_events`].
+    pub batch_bytes: usize,
+    /// A streamed publish may be silent for so long.
+    pub stream_deadline: Duration,
     /// Topics that one request may follow.
     pub topics: usize,
     /// Events that one page may bring.
@@ -44,6 +50,9 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             body_bytes: 1 << 20,
+            batch_events: 10_000,
+            batch_bytes: 16 << 20,
+            stream_deadline: Duration::from_secs(15 * 60),
             topics: 100,
             page_events: 1000,
             header_deadline: Duration::from_secs(10),

@@ -177,7 +177,13 @@ impl Simulation {
                     Entry::Erasure { .. } => None,
                 });
                 let (after, through, removed) = (range.after, page.examined, page.removed);
-                follower.take_in(CaughtUp { after, through, events: events.collect(), removed });
+                follower.take_in(CaughtUp {
+                    after,
+                    through,
+                    events: events.collect(),
+                    removed,
+                    erasures: 0,
+                });
                 Ok(true)
             }
             Step::Send(frames) => {

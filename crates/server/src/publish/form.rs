@@ -1,0 +1,78 @@
+//! An HTML form with the fields `data` and `event`. A browser is sent back to where it came
+//! from; whoever asks for anything else gets the id.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest as _, Multipart},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use serde_json::json;
+
+use super::{Publish, answer, event, name};
+use crate::{Problem, collect_body};
+
+#[derive(Default)]
+struct Fields {
+    data: Option<String>,
+    event: Option<String>,
+}
+
+pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response, Problem> {
+    let fields = read(&publish, body).await?;
+    let data = fields.data.ok_or_else(|| Problem::bad_request("the form has no field `data`"))?;
+    let name = match fields.event {
+        Some(text) => name(&text)?,
+        None => publish.name_in_query()?,
+    };
+    let Some(topic) = publish.topic.clone() else { return Err(Problem::bad_request("no topic")) };
+    let options = std::mem::take(&mut publish.options);
+    let ids = publish.append(event(topic, name, &data).into(), options).await?;
+    match back(&publish.parts.headers) {
+        Some(location) => {
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+        }
+        None => {
+            Ok(answer(StatusCode::CREATED, &json!({ "id": ids.first().map(ToString::to_string) })))
+        }
+    }
+}
+
+async fn read(publish: &Publish, body: Body) -> Result<Fields, Problem> {
+    let body = collect_body(body, &publish.app.settings.limits).await?;
+    let mut request = Request::new(Body::from(body));
+    *request.headers_mut() = publish.parts.headers.clone();
+    let bad = |error: &dyn std::fmt::Display| {
+        Problem::bad_request(format!("the form makes no sense: {error}"))
+    };
+    let mut form =
+        Multipart::from_request(request, &()).await.map_err(|error| bad(&error.body_text()))?;
+    let mut fields = Fields::default();
+    while let Some(field) = form.next_field().await.map_err(|error| bad(&error.body_text()))? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let bytes = field.bytes().await.map_err(|error| bad(&error.body_text()))?;
+        let text = String::from_utf8(bytes.into()).map_err(|error| {
+            Problem::bad_request(format!("the field `{name}` is not UTF-8: {error}"))
+        })?;
+        match &*name {
+            "data" => fields.data = Some(text),
+            "event" => fields.event = Some(text),
+            _ => {}
+        }
+    }
+    Ok(fields)
+}
+
+/// The page that the form is on, for browsers: by its path only, so that nobody is sent to
+/// another site.
+fn back(headers: &HeaderMap) -> Option<HeaderValue> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    text(header::ACCEPT).filter(|accept| accept.contains("text/html"))?;
+    let referer: Option<http::Uri> = text(header::REFERER).and_then(|referer| referer.parse().ok());
+    let own = referer
+        .filter(|uri| uri.authority().map(http::uri::Authority::as_str) == text(header::HOST));
+    let path = own.and_then(|uri| uri.path_and_query().map(ToString::to_string));
+    // Two slashes at its beginning would name another host.
+    let path = path.filter(|path| path.starts_with('/') && !path.starts_with("//"));
+    HeaderValue::try_from(path.unwrap_or_else(|| "/".into())).ok()
+}

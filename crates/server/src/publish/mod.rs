@@ -1,0 +1,167 @@
+//! `POST /topics/{topic}` and `POST /events`. Checks everything before anything is written; one
+//! file a format of body:
+//!
+//! * `plain`: the body is one event's data, whatever its type.
+//! * `batch`: `application/x-ndjson`, many events written as one unit.
+//! * `stream`: `text/event-stream`, events as they come, any number.
+//! * `form`: `multipart/form-data`, an HTML form.
+
+mod batch;
+mod form;
+mod plain;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use eventwall_hub::{check_event_name, normalize_data};
+use eventwall_log::{
+    AppendOptions, Batch, EventId, ExpectedLast, IdempotencyKey, NewEvent, Topic, TopicError,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, request::Parts};
+use serde_json::Value;
+
+use crate::{
+    App, Problem, append_problem,
+    query::{Query, decode},
+};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const MAX_KEY_BYTES: usize = 255;
+
+/// A publish whose head is checked and whose body is not.
+struct Publish {
+    app: Arc<App>,
+    parts: Parts,
+    /// `None` on `/events`, where each event names its own.
+    topic: Option<Topic>,
+    options: AppendOptions,
+}
+
+pub(crate) async fn to_topic(
+    State(app): State<Arc<App>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let topic = topic_of(&parts.uri)?;
+    refuse_reserved(&topic)?;
+    let publish = Publish::new(app, parts, Some(topic))?;
+    match essence(&publish.parts.headers).as_str() {
+        "application/x-ndjson" => batch::publish(publish, body).await,
+        "text/event-stream" => stream::publish(publish, body).await,
+        "multipart/form-data" => form::publish(publish, body).await,
+        _ => plain::publish(publish, body).await,
+    }
+}
+
+/// `POST /events`: a batch whose lines name their topics.
+pub(crate) async fn to_many(
+    State(app): State<Arc<App>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    if essence(&parts.headers) != "application/x-ndjson" {
+        let detail = "POST /events takes a batch: send application/x-ndjson, one {\"topic\", \"data\"} a line, or publish to /topics/NAME";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let publish = Publish::new(app, parts, None)?;
+    if publish.options.expected_last.is_some() {
+        let detail = "If-Match and If-None-Match speak of one topic: publish to /topics/NAME";
+        return Err(Problem::bad_request(detail));
+    }
+    batch::publish(publish, body).await
+}
+
+impl Publish {
+    fn new(app: Arc<App>, parts: Parts, topic: Option<Topic>) -> Result<Self, Problem> {
+        let options = options(&parts.headers)?;
+        Ok(Self { app, parts, topic, options })
+    }
+
+    /// The event's name from the query, unnamed without one.
+    fn name_in_query(&self) -> Result<Option<Box<str>>, Problem> {
+        name(&Query::of(&self.parts.uri).last("event")?.unwrap_or_default())
+    }
+
+    async fn append(&self, batch: Batch, options: AppendOptions) -> Result<Vec<EventId>, Problem> {
+        let appended = self.app.hub.publish(batch, options).await;
+        appended.map(|appended| appended.ids).map_err(|error| append_problem(&error))
+    }
+}
+
+/// The media type without its parameters, in lower case.
+fn essence(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.split(';').next()).unwrap_or("").trim().to_ascii_lowercase()
+}
+
+fn name(text: &str) -> Result<Option<Box<str>>, Problem> {
+    check_event_name(text).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+fn event(topic: Topic, name: Option<Box<str>>, data: &str) -> NewEvent {
+    NewEvent { event: name, ..NewEvent::new(topic, normalize_data(data)) }
+}
+
+fn answer(status: StatusCode, json: &Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    // With a line end, so that curl leaves the prompt on a line of its own.
+    (status, headers, format!("{json}\n")).into_response()
+}
+
+/// The topic in a path, decoded exactly once; `%2F` equals `/`.
+pub(crate) fn topic_of(uri: &Uri) -> Result<Topic, Problem> {
+    let raw = uri.path().strip_prefix("/topics").unwrap_or_default();
+    let name = decode("the topic", raw.strip_prefix('/').unwrap_or(raw))?;
+    parse_topic(&name)
+}
+
+pub(crate) fn parse_topic(name: &str) -> Result<Topic, Problem> {
+    name.parse().map_err(|error: TopicError| Problem::bad_request(error.to_string()))
+}
+
+/// Topics that begin with `$` are the hub's own; nobody has a credential for them yet.
+pub(crate) fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
+    if !topic.is_reserved() {
+        return Ok(());
+    }
+    let detail =
+        format!("{topic} is one of the hub's own topics, which begin with $: use another name");
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
+}
+
+fn options(headers: &HeaderMap) -> Result<AppendOptions, Problem> {
+    let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
+    let if_match = headers.get(header::IF_MATCH).map(if_match).transpose()?;
+    let if_none = headers.get(header::IF_NONE_MATCH).map(if_none_match).transpose()?;
+    Ok(AppendOptions { key, expected_last: if_match.or(if_none) })
+}
+
+fn idempotency_key(value: &HeaderValue) -> Result<IdempotencyKey, Problem> {
+    let key = value.to_str().ok().map(str::trim).filter(|key| !key.is_empty());
+    let key = key.filter(|key| key.len() <= MAX_KEY_BYTES).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "Idempotency-Key must be 1 to {MAX_KEY_BYTES} visible ASCII characters"
+        ))
+    })?;
+    Ok(IdempotencyKey { scope: "".into(), key: key.into() })
+}
+
+/// An event id, with or without the quotes of an entity tag.
+fn if_match(value: &HeaderValue) -> Result<ExpectedLast, Problem> {
+    let text = value.to_str().unwrap_or_default().trim();
+    let id = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let id: Result<EventId, _> = id.parse();
+    id.map(ExpectedLast::Id).map_err(|error| Problem::bad_request(format!("If-Match: {error}")))
+}
+
+fn if_none_match(value: &HeaderValue) -> Result<ExpectedLast, Problem> {
+    if value.as_bytes().trim_ascii() == b"*" {
+        return Ok(ExpectedLast::None);
+    }
+    Err(Problem::bad_request("If-None-Match can only be *: publish if the topic has no event"))
+}

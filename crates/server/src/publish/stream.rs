@@ -1,0 +1,134 @@
+//! A body of `text/event-stream`: every event is published as it arrives, for as long as the
+//! publisher likes, in bounded memory. Reading waits for the log, so a fast publisher is
+//! slowed, not queued.
+
+use axum::{body::Body, response::Response};
+use eventwall_hub::RESERVED_PREFIX;
+use eventwall_log::{AppendOptions, Batch, EventId, IdempotencyKey, NewEvent, Topic};
+use eventwall_sse::{Decoder, Event, Item};
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{Publish, answer, event, name};
+use crate::Problem;
+
+/// What was published so far, for the answer.
+#[derive(Default)]
+struct Done {
+    count: u64,
+    first: Option<EventId>,
+    last: Option<EventId>,
+}
+
+impl Done {
+    fn add(&mut self, ids: Vec<EventId>) {
+        self.count += ids.len() as u64;
+        for id in ids {
+            self.first.get_or_insert_with(|| id.clone());
+            self.last = Some(id);
+        }
+    }
+
+    fn texts(&self) -> [Option<String>; 2] {
+        [&self.first, &self.last].map(|id| id.as_ref().map(ToString::to_string))
+    }
+
+    fn explain(&self, problem: Problem) -> Problem {
+        let [first, last] = self.texts();
+        problem.with("count", self.count).with("first", first).with("last", last)
+    }
+}
+
+pub(super) async fn publish(publish: Publish, body: Body) -> Result<Response, Problem> {
+    let Some(topic) = publish.topic.clone() else { return Err(Problem::bad_request("no topic")) };
+    if publish.options.expected_last.is_some() {
+        let detail = "If-Match and If-None-Match guard one event: publish it as a body of its own";
+        return Err(Problem::bad_request(detail));
+    }
+    let mut done = Done::default();
+    match read(&publish, &topic, body, &mut done).await {
+        Ok(()) => {
+            let [first, last] = done.texts();
+            let json = json!({ "count": done.count, "first": first, "last": last });
+            Ok(answer(StatusCode::CREATED, &json))
+        }
+        Err(problem) => Err(done.explain(problem)),
+    }
+}
+
+async fn read(
+    publish: &Publish,
+    topic: &Topic,
+    mut body: Body,
+    done: &mut Done,
+) -> Result<(), Problem> {
+    let limits = &publish.app.settings.limits;
+    let mut decoder = Decoder::with_max_event_size(limits.body_bytes);
+    loop {
+        let frame = tokio::select! {
+            frame = timeout(limits.stream_deadline, body.frame()) => frame,
+            () = publish.app.drain.draining() => return Err(draining()),
+        };
+        let frame = frame.map_err(|_| silent(limits.stream_deadline.as_secs()))?;
+        let Some(frame) = frame else { return Ok(()) };
+        let frame =
+            frame.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        let mut events = Vec::new();
+        let mut oversized = false;
+        decoder.feed(&bytes, |item| match item {
+            Item::Event(event) => events.push(event),
+            Item::Oversized { .. } => oversized = true,
+            Item::Retry(_) | Item::Comment(_) => {}
+        });
+        append(publish, topic, events, done).await?;
+        if oversized {
+            let detail =
+                format!("an event of the stream is larger than {} bytes", limits.body_bytes);
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+    }
+}
+
+/// Publishes what one piece of the body brought: together without a key, each by itself
+/// with one.
+async fn append(
+    publish: &Publish,
+    topic: &Topic,
+    events: Vec<Event>,
+    done: &mut Done,
+) -> Result<(), Problem> {
+    let wanted = events.into_iter().filter(|event| !event.event.starts_with(RESERVED_PREFIX));
+    let events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
+    let Some(key) = &publish.options.key else {
+        if let Some(batch) = Batch::new(events) {
+            done.add(publish.append(batch, AppendOptions::default()).await?);
+        }
+        return Ok(());
+    };
+    for event in events {
+        let numbered = format!("{}/{}", key.key, done.count + 1);
+        let key = IdempotencyKey { scope: key.scope.clone(), key: numbered.into() };
+        let options = AppendOptions { key: Some(key), ..AppendOptions::default() };
+        done.add(publish.append(event.into(), options).await?);
+    }
+    Ok(())
+}
+
+fn new_event(topic: &Topic, from: Event) -> Result<NewEvent, Problem> {
+    let mut new = event(topic.clone(), name(&from.event)?, &from.data);
+    new.source_id = Some(from.last_event_id).filter(|id| !id.is_empty()).map(Into::into);
+    Ok(new)
+}
+
+fn draining() -> Problem {
+    let detail = "the server is shutting down: send the rest again shortly";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
+}
+
+fn silent(seconds: u64) -> Problem {
+    let detail = format!("nothing came for {seconds} s: send a comment line now and then");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+}
