@@ -227,6 +227,8 @@ fn bad_input_is_refused_with_words_and_changes_nothing() {
     check(400, "GET", "/events", &[], b"", "name the topics");
     check(400, "GET", "/events?topic=", &[], b"", "empty");
     check(400, "GET", "/events?topic=a&topic=%zz", &[], b"", "hexadecimal");
+    check(400, "GET", "/events?topic=a/**/b", &[], b"", "last segment");
+    check(403, "GET", "/events?topic=$private/*", &[], b"", "no pattern");
     let many: String = (0..101).map(|n| format!("topic=t{n}&")).collect();
     check(400, "GET", &format!("/events?{many}"), &[], b"", "101 topics");
     check(404, "GET", "/nothing/here", &[], b"", "/nothing/here");
@@ -459,6 +461,26 @@ fn head_names_the_last_event_and_ends() {
     assert_eq!(request(server.addr, "POST", "/topics/a", &[&on_it], b"y").status, 201);
     assert_eq!(head("/events?topic=a").status, 200);
     assert_eq!(head("/topics/a//b").status, 400);
+}
+
+#[test]
+fn patterns_follow_topics_that_exist_and_that_will() {
+    let server = Server::start();
+    for name in ["rooms/1", "rooms/2", "rooms/2/doors", "halls/1"] {
+        post(server.addr, &format!("/topics/{name}"), name);
+    }
+    let told = |query: &str| {
+        let follower = Follower::start(server.addr, &format!("/events?{query}&last=1"), &[]);
+        follower.wait("live", |seen| seen.told().contains(&"live")).data().join(" ")
+    };
+    assert_eq!(told("topic=rooms/*"), "rooms/1 rooms/2");
+    assert_eq!(told("topic=rooms/**"), "rooms/1 rooms/2 rooms/2/doors");
+    assert_eq!(told("topic=*/1&topic=rooms%2F2"), "rooms/1 rooms/2 halls/1");
+    let all = Follower::start(server.addr, "/events?topic=**", &[]);
+    all.wait("the first tick", |seen| !seen.events.is_empty());
+    post(server.addr, "/topics/made/later", "later");
+    let seen = all.wait_for("later");
+    assert_eq!(seen.messages().next().unwrap().topic.as_deref(), Some("made/later"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventwall_log::{Budget, EventId, Filter, Position, Record, Resolution, Topic};
+use eventwall_log::{Budget, EventId, Filter, Position, Record, Resolution};
 
 use tokio::time::{Duration, Instant, timeout_at};
 
@@ -142,17 +142,14 @@ impl Hub {
         count: usize,
         cursor: Position,
     ) -> Result<EventPage, StartError> {
-        let topics: &[Topic] = match filter {
-            Filter::Topics(topics) => topics,
-            Filter::All => &[],
-        };
+        let topics = self.shared.log.topics(filter).await?;
         let max = crate::start::MAX_START_EVENTS;
-        if count.saturating_mul(topics.len()) > max {
+        if count.saturating_mul(topics.len().max(1)) > max {
             return Err(StartError::TooMany { last: count, topics: topics.len(), max });
         }
         let (mut records, mut more): (Vec<Arc<Record>>, bool) = (Vec::new(), false);
         for topic in topics {
-            let page = self.shared.log.read_back(topic, Some(before), count).await?;
+            let page = self.shared.log.read_back(&topic, Some(before), count).await?;
             more |= page.more;
             records.extend(page.events);
         }

@@ -17,6 +17,8 @@ struct Waiting {
     next_id: u64,
     by_topic: HashMap<Topic, HashMap<u64, Arc<Notify>>>,
     for_all: HashMap<u64, Arc<Notify>>,
+    /// Those with patterns, each asked once a topic.
+    selections: HashMap<u64, (Filter, Arc<Notify>)>,
 }
 
 /// A place in the registry, given up when dropped.
@@ -36,6 +38,9 @@ impl Registry {
         let id = waiting.next_id;
         match &filter {
             Filter::All => drop(waiting.for_all.insert(id, notify.clone())),
+            Filter::Selection(_) => {
+                waiting.selections.insert(id, (filter.clone(), notify.clone()));
+            }
             Filter::Topics(topics) => {
                 for topic in topics.iter() {
                     waiting.by_topic.entry(topic.clone()).or_default().insert(id, notify.clone());
@@ -53,6 +58,11 @@ impl Registry {
             if let Some(waiters) = waiting.by_topic.get(topic) {
                 waiters.values().for_each(|waiter| waiter.notify_one());
             }
+            for (filter, waiter) in waiting.selections.values() {
+                if filter.matches(topic) {
+                    waiter.notify_one();
+                }
+            }
         }
         waiting.for_all.values().for_each(|waiter| waiter.notify_one());
     }
@@ -61,7 +71,11 @@ impl Registry {
     pub(crate) fn wake_all(&self) {
         let waiting = self.lock();
         let by_topic = waiting.by_topic.values().flat_map(HashMap::values);
-        by_topic.chain(waiting.for_all.values()).for_each(|waiter| waiter.notify_one());
+        let selections = waiting.selections.values().map(|(_, waiter)| waiter);
+        by_topic
+            .chain(waiting.for_all.values())
+            .chain(selections)
+            .for_each(|waiter| waiter.notify_one());
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -81,6 +95,7 @@ impl Drop for Registration {
         let mut waiting = self.registry.lock();
         match &self.filter {
             Filter::All => drop(waiting.for_all.remove(&self.id)),
+            Filter::Selection(_) => drop(waiting.selections.remove(&self.id)),
             Filter::Topics(topics) => {
                 for topic in topics.iter() {
                     let Some(waiters) = waiting.by_topic.get_mut(topic) else { continue };

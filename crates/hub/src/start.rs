@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use eventwall_log::{
-    Budget, EventId, Filter, Log, Millis, Position, ReadError, ReadRange, Resolution, Topic,
+    Budget, EventId, Filter, Log, Millis, Position, ReadError, ReadRange, Resolution,
 };
 
 use crate::{Gap, GapReason, cursor::Cursor};
@@ -128,11 +128,8 @@ async fn last(
     count: usize,
     end: Position,
 ) -> Result<Cursor, StartError> {
-    let topics: &[Topic] = match &filter {
-        Filter::Topics(topics) => topics,
-        Filter::All => &[],
-    };
-    if count.saturating_mul(topics.len()) > MAX_START_EVENTS {
+    let topics = log.topics(&filter).await?;
+    if count.saturating_mul(topics.len().max(1)) > MAX_START_EVENTS {
         return Err(StartError::TooMany {
             last: count,
             topics: topics.len(),
@@ -141,9 +138,9 @@ async fn last(
     }
     let mut floors = HashMap::new();
     for topic in topics {
-        let page = log.read_back(topic, Some(end.next()), count).await?;
+        let page = log.read_back(&topic, Some(end.next()), count).await?;
         let first = page.events.first();
-        floors.insert(topic.clone(), first.map_or(end, |event| event.position.before()));
+        floors.insert(topic, first.map_or(end, |event| event.position.before()));
     }
     let start = floors.values().min().copied().unwrap_or(end);
     let mut cursor = Cursor::new(start, filter);

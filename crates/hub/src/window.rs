@@ -115,7 +115,9 @@ impl Window {
         }
         let through = self.tail.min(limit.through);
         Some(match &cursor.filter {
-            Filter::All => collect(self.order_after(cursor.position), cursor, limit, through),
+            Filter::All | Filter::Selection(_) => {
+                collect(self.order_after(cursor.position), cursor, limit, through)
+            }
             Filter::Topics(topics) => match &topics[..] {
                 [topic] => {
                     collect(self.topic_after(topic, cursor.position), cursor, limit, through)
@@ -171,7 +173,7 @@ pub(crate) fn collect<'a>(
     let mut slice = Slice::default();
     let mut bytes = 0;
     for event in events.take_while(|event| event.position() <= through) {
-        if !cursor.wants(event.topic(), event.position()) {
+        if !cursor.filter.matches(event.topic()) || !cursor.wants(event.topic(), event.position()) {
             continue;
         }
         bytes += event.cost();

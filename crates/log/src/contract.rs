@@ -34,6 +34,7 @@ macro_rules! contract_tests {
             keys_are_scoped, erased_events_are_gone, erasing_the_future_does_nothing,
             retention_removes_the_oldest_and_says_so, gaps_are_told_to_those_who_missed_something,
             record_fields_survive, a_time_finds_its_place,
+            patterns_find_their_topics,
         );
     };
     (@cases $make:expr; $($case:ident),* $(,)?) => {
@@ -428,4 +429,36 @@ pub async fn a_time_finds_its_place(log: Tested) {
     let last = events.last().expect("an event").time;
     assert_eq!(log.position_before(last + 1).await.expect("readable"), log.end());
     assert_eq!(log.position_before(0).await.expect("readable"), Position::START);
+}
+
+pub async fn patterns_find_their_topics(log: Tested) {
+    for (n, name) in ["a/1", "b/1", "a/2", "$own/1", "a/2/x", "c"].into_iter().enumerate() {
+        publish(&log, name, n.to_string()).await;
+    }
+    let select = |exact: &[&str], patterns: &[&str]| {
+        let patterns = patterns.iter().map(|p| p.parse().expect("a pattern")).collect();
+        Filter::select(exact.iter().map(|name| topic(name)), patterns)
+    };
+    let found = async |filter: Filter| {
+        let mut topics = log.topics(&filter).await.expect("readable");
+        topics.sort();
+        let texts: Vec<String> =
+            all(&log, &filter).await.iter().map(|event| event.data.to_string()).collect();
+        (topics.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), texts.join(" "))
+    };
+    assert_eq!(found(select(&[], &["a/*"])).await, ("a/1 a/2".into(), "0 2".into()));
+    assert_eq!(
+        found(select(&["c"], &["a/**"])).await,
+        ("a/1 a/2 a/2/x c".into(), "0 2 4 5".into())
+    );
+    assert_eq!(found(select(&[], &["**"])).await.1, "0 1 2 4 5", "never the hub's own");
+    let gap = async |patterns: &[&str], after| {
+        read(&log, after, &select(&[], patterns), PLENTY).await.removed
+    };
+    assert_eq!(gap(&["a/*"], Position::START).await, None);
+    let before = log.end();
+    fill(&log).await;
+    assert!(gap(&["a/*"], Position::START).await.is_some());
+    assert_eq!(gap(&["a/*"], before).await, None, "nothing of these was missed since");
+    assert_eq!(log.topics(&select(&[], &["a/**"])).await, Ok(vec![]), "all of it is gone");
 }

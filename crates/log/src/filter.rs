@@ -1,17 +1,34 @@
 //! Which topics a reader wants.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use crate::Topic;
+use crate::{Pattern, Topic};
 
 /// A set of topics to read. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Filter {
     /// Every topic: what a hub's tail reads.
     All,
     /// These exact topics, sorted and without doubles.
     Topics(Arc<[Topic]>),
+    /// What a selection of topics and patterns stands for.
+    Selection(Arc<Selection>),
 }
+
+/// Topics and patterns.
+#[derive(Debug)]
+pub struct Selection {
+    topics: Arc<[Topic]>,
+    patterns: Vec<Pattern>,
+    /// A topic is matched once, not once an event.
+    known: RwLock<HashMap<Topic, bool>>,
+}
+
+/// Topics whose match is remembered, per selection.
+const MAX_KNOWN: usize = 65_536;
 
 impl Filter {
     /// Exactly these topics, each once however often it is named.
@@ -20,12 +37,40 @@ impl Filter {
         Self::Topics(unique.into_iter().collect())
     }
 
+    /// These topics, and whatever the patterns stand for.
+    pub fn select(topics: impl IntoIterator<Item = Topic>, patterns: Vec<Pattern>) -> Self {
+        let exact = Self::topics(topics);
+        match exact {
+            Self::Topics(topics) if !patterns.is_empty() => {
+                Self::Selection(Arc::new(Selection { topics, patterns, known: RwLock::default() }))
+            }
+            exact => exact,
+        }
+    }
+
     /// Whether an event of `topic` passes.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
         match self {
             Self::All => true,
             Self::Topics(topics) => topics.binary_search(topic).is_ok(),
+            Self::Selection(selection) => selection.matches(topic),
         }
+    }
+}
+
+impl Selection {
+    fn matches(&self, topic: &Topic) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        known.unwrap_or_else(|| {
+            let matches = self.topics.binary_search(topic).is_ok()
+                || self.patterns.iter().any(|pattern| pattern.matches(topic));
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            known.insert(topic.clone(), matches);
+            matches
+        })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! * [`Log`] is the trait, with the guarantees that everything above relies on.
 //! * [`MemoryLog`] forgets with the process; [`DiskLog`] is durable on one machine.
-//! * [`Topic`], [`Filter`], [`EventId`], [`Epochs`] and [`Record`] are the terms they share.
+//! * [`Topic`], [`Pattern`], [`Filter`], [`EventId`], [`Epochs`] and [`Record`] are the terms they share.
 //! * [`State`] keeps the few small things that outlive retention.
 //!
 //! Nothing here knows of HTTP, subscribers or frames.
@@ -17,6 +17,7 @@ mod id;
 mod keys;
 mod log;
 mod memory;
+mod pattern;
 mod record;
 mod sequencer;
 mod state;
@@ -31,10 +32,11 @@ pub use disk::{
     DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport, TornTail,
 };
 pub use epochs::{EpochSpan, Epochs, Resolution};
-pub use filter::Filter;
+pub use filter::{Filter, Selection};
 pub use id::{Epoch, EventId, IdError, Position};
 pub use log::{BackPage, Budget, Capabilities, Entry, Log, Page, ReadError, ReadRange, Retention};
 pub use memory::MemoryLog;
+pub use pattern::{Pattern, PatternError};
 pub use record::{Fields, MAX_EVENT_NAME_BYTES, Record};
 pub use state::{FileState, MemoryState, State, StateError};
 pub use tail::Tail;

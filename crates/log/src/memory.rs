@@ -210,6 +210,11 @@ impl Log for MemoryLog {
         Box::pin(async { Ok(page) })
     }
 
+    fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>> {
+        let topics = self.lock().topics.matching(filter);
+        Box::pin(async { Ok(topics) })
+    }
+
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
         let inner = self.lock();
         let older = |entry: &&Entry| matches!(entry, Entry::Event(record) if record.time < time);

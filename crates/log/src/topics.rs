@@ -25,6 +25,8 @@ pub(crate) struct Topics {
     emptied: usize,
     /// Topics not in `known` may have lost events up to here.
     forgotten: Position,
+    /// No topic has lost anything after this.
+    highest_removed: Position,
 }
 
 impl Topics {
@@ -42,6 +44,7 @@ impl Topics {
             }
             None => {
                 let state = TopicState { last: position, removed: prev };
+                self.highest_removed = self.highest_removed.max(prev);
                 self.known.insert(topic.clone(), state);
             }
         }
@@ -52,6 +55,7 @@ impl Topics {
         let Some(state) = self.known.get_mut(topic) else { return };
         let was_empty = state.last == state.removed;
         state.removed = state.removed.max(position);
+        self.highest_removed = self.highest_removed.max(position);
         self.emptied += usize::from(state.last == state.removed && !was_empty);
         if self.emptied > MAX_EMPTIED {
             self.forget_half();
@@ -61,6 +65,7 @@ impl Topics {
     /// Nothing of any topic is left up to `position`, and nobody knows what there was.
     pub(crate) fn forget_up_to(&mut self, position: Position) {
         self.forgotten = self.forgotten.max(position);
+        self.highest_removed = self.highest_removed.max(position);
     }
 
     /// The highest position after `after` at which an event that `filter` matches was
@@ -69,8 +74,28 @@ impl Topics {
         let highest = match filter {
             Filter::All => self.known.values().map(|t| t.removed).max().max(Some(self.forgotten)),
             Filter::Topics(topics) => topics.iter().map(|t| self.get(t).removed).max(),
+            Filter::Selection(_) if self.highest_removed <= after => None,
+            Filter::Selection(_) => {
+                let matching = self.known.iter().filter(|(topic, _)| filter.matches(topic));
+                matching.map(|(_, t)| t.removed).max().max(Some(self.forgotten))
+            }
         };
         highest.filter(|removed| *removed > after)
+    }
+
+    /// The topics that have events left and that `filter` matches.
+    pub(crate) fn matching(&self, filter: &Filter) -> Vec<Topic> {
+        let has_events = |topic: &Topic| {
+            let state = self.get(topic);
+            state.last > state.removed
+        };
+        match filter {
+            Filter::Topics(topics) => topics.iter().filter(|t| has_events(t)).cloned().collect(),
+            _ => {
+                let left = self.known.iter().filter(|(_, t)| t.last > t.removed);
+                left.map(|(topic, _)| topic).filter(|t| filter.matches(t)).cloned().collect()
+            }
+        }
     }
 
     /// The emptied topics and the common watermark, for the state that outlives retention.
@@ -83,6 +108,7 @@ impl Topics {
     pub(crate) fn recall(&mut self, topic: Topic, last: Position) {
         if let std::collections::hash_map::Entry::Vacant(free) = self.known.entry(topic) {
             free.insert(TopicState { last, removed: last });
+            self.highest_removed = self.highest_removed.max(last);
             self.emptied += 1;
         }
     }

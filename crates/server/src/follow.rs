@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_hub::{EventPage, FollowOptions, Form, Gap, Start, StartError};
-use eventwall_log::{EventId, Filter, Millis, Topic};
+use eventwall_log::{EventId, Filter, Millis, Pattern, PatternError, Topic};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 
@@ -42,7 +42,9 @@ pub(crate) async fn topic(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    follow(&app, vec![topic_of(&uri)?], &uri, &headers).await
+    let topic = topic_of(&uri)?;
+    refuse_reserved(&topic)?;
+    follow(&app, Filter::topics([topic]), false, &uri, &headers).await
 }
 
 pub(crate) async fn events(
@@ -50,21 +52,43 @@ pub(crate) async fn events(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let names = Query::of(&uri).all("topic")?;
-    let topics: BTreeSet<Topic> =
-        names.iter().map(|name| parse_topic(name)).collect::<Result<_, _>>()?;
-    let max = app.settings.limits.topics;
-    if topics.is_empty() {
+    let (topics, patterns) = requested(&Query::of(&uri))?;
+    let (count, max) = (topics.len() + patterns.len(), app.settings.limits.topics);
+    if count == 0 {
         return Err(Problem::bad_request(
             "name the topics to follow: /events?topic=NAME&topic=NAME",
         ));
     }
-    if topics.len() > max {
-        let detail =
-            format!("{} topics on one connection are more than {max}: follow fewer", topics.len());
+    if count > max {
+        let detail = format!("{count} topics on one connection are more than {max}: follow fewer");
         return Err(Problem::bad_request(detail));
     }
-    follow(&app, topics.into_iter().collect(), &uri, &headers).await
+    follow(&app, Filter::select(topics, patterns), true, &uri, &headers).await
+}
+
+/// The topics and patterns that a request names, each once.
+fn requested(query: &Query<'_>) -> Result<(BTreeSet<Topic>, Vec<Pattern>), Problem> {
+    let (mut topics, mut patterns) = (BTreeSet::new(), BTreeSet::new());
+    for name in query.all("topic")? {
+        if Pattern::is_one(&name) {
+            patterns.insert(parse_pattern(&name)?);
+        } else {
+            let topic = parse_topic(&name)?;
+            refuse_reserved(&topic)?;
+            topics.insert(topic);
+        }
+    }
+    Ok((topics, patterns.into_iter().collect()))
+}
+
+fn parse_pattern(text: &str) -> Result<Pattern, Problem> {
+    let pattern: Pattern =
+        text.parse().map_err(|error: PatternError| Problem::bad_request(error.to_string()))?;
+    if pattern.is_reserved() {
+        let detail = format!("{pattern} stands for the hub's own topics: no pattern matches those");
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    Ok(pattern)
 }
 
 /// `HEAD` says what `GET` would, with the id of the topic's last event as its `ETag`. It never
@@ -97,22 +121,20 @@ pub(crate) async fn head_events(State(app): State<Arc<App>>, headers: HeaderMap)
 
 async fn follow(
     app: &Arc<App>,
-    topics: Vec<Topic>,
+    filter: Filter,
+    topic_line: bool,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    topics.iter().try_for_each(refuse_reserved)?;
     if app.drain.is_draining() {
         return Ok(unavailable(headers, &app.settings.limits, "the server is shutting down"));
     }
     let query = Query::of(uri);
-    let one_topic = topics.len() == 1 && uri.path() != "/events";
-    let filter = Filter::topics(topics);
     if wants_page(headers) {
         return page(app, filter, &query, headers).await;
     }
     let start = start(&query, headers)?;
-    let options = follow_options(&query, headers, !one_topic)?;
+    let options = follow_options(&query, headers, topic_line)?;
     let padding = query.number("padding", MAX_PADDING)?.unwrap_or(0);
     let subscription = app.hub.subscribe(filter, &start, options).await.map_err(start_problem)?;
     let window = app.settings.limits.drain_window;

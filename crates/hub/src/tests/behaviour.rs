@@ -98,7 +98,7 @@ async fn last_brings_the_last_of_each_topic_in_the_order_of_the_log() {
     publish(&hub, "empty", "first").await;
     assert_eq!(told(&until(&mut stream, "first").await), ["first"]);
     let refused =
-        hub.subscribe(filter(&["a", "b"]), &Start::Last(9999), FollowOptions::default()).await;
+        hub.subscribe(filter(&["a", "b"]), &Start::Last(10_001), FollowOptions::default()).await;
     assert!(matches!(refused, Err(StartError::TooMany { .. })));
 }
 
@@ -311,4 +311,25 @@ async fn an_empty_page_waits_for_events() {
     publish(&hub, "a", "x").await;
     let page = waiting.await.unwrap().unwrap();
     assert_eq!(&*page.events[0].record().data, "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn patterns_are_followed_like_topics() {
+    let hub = hub_with(1 << 30, 2000);
+    for n in 0..12 {
+        publish(&hub, &format!("room/{}", n % 3), &n.to_string()).await;
+        publish(&hub, "elsewhere", "x").await;
+    }
+    let filter = Filter::select([], vec!["room/*".parse().unwrap()]);
+    let mut stream =
+        hub.subscribe(filter.clone(), &Start::Last(2), FollowOptions::default()).await.unwrap();
+    let events = until(&mut stream, "eventwall:live").await;
+    assert_eq!(told(&events), ["tick", "6", "7", "8", "9", "10", "11", "live"]);
+    publish(&hub, "room/new", "new").await;
+    assert_eq!(told(&until(&mut stream, "new").await), ["new"]);
+    let page = hub.page(filter, &Start::Last(1), 100).await.unwrap();
+    assert_eq!(
+        page.events.iter().map(|e| &*e.record().data).collect::<Vec<_>>(),
+        ["9", "10", "11", "new"]
+    );
 }

@@ -109,7 +109,10 @@ impl Simulation {
     async fn connect(&mut self) {
         if self.clients.len() < 6 && self.rng.random_bool(0.5) {
             let wanted = (0..4).filter(|_| self.rng.random_bool(0.5)).map(topic);
-            let filter = Filter::topics(wanted.collect::<Vec<_>>());
+            let wanted = wanted.collect::<Vec<_>>();
+            let patterns =
+                ["t/*", "**", "*/1", "x/*"].into_iter().filter(|_| self.rng.random_bool(0.2));
+            let filter = Filter::select(wanted, patterns.map(|p| p.parse().unwrap()).collect());
             self.clients.push(Client {
                 filter,
                 follower: None,

@@ -172,6 +172,11 @@ impl Log for DiskLog {
         read::read_back(&self.index, topic.clone(), before, count)
     }
 
+    fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>> {
+        let topics = self.index.read().topics.matching(filter);
+        Box::pin(async { Ok(topics) })
+    }
+
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
         read::position_before(&self.index, time)
     }

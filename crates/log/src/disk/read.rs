@@ -149,6 +149,9 @@ impl Snapshot {
 fn may_match(segment: &Segment, filter: &Filter) -> bool {
     match filter {
         Filter::All => true,
+        Filter::Selection(_) => {
+            segment.topics.keys().any(|topic| filter.matches(topic)) || segment.topics.is_empty()
+        }
         Filter::Topics(topics) => {
             topics.iter().any(|topic| segment.topics.contains_key(topic))
                 || segment.topics.is_empty()
