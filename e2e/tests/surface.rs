@@ -420,6 +420,28 @@ fn an_html_form_publishes_and_sends_the_browser_back() {
 }
 
 #[test]
+fn an_ephemeral_event_reaches_who_is_live_and_is_nowhere_else() {
+    let server = Server::start();
+    let live = Follower::start(server.addr, "/topics/a", &[]);
+    let many = Follower::start(server.addr, "/events?topic=*&as=json", &[]);
+    let before = get_json(server.addr, "/topics/a")["cursor"].clone();
+    let send = || request(server.addr, "POST", "/topics/a?ephemeral&event=typing", &[], b"row 2");
+    // Until both are live, nobody is promised anything.
+    eventwall_testkit::until("it is seen", || {
+        assert_eq!(send().status, 202);
+        [&live, &many].iter().all(|follower| follower.seen().messages().count() > 0)
+    });
+    let seen = live.wait_for("row 2");
+    let event = seen.messages().next().unwrap();
+    assert_eq!((&*event.event, event.last_event_id.as_str().into()), ("typing", before.clone()));
+    assert_eq!(many.seen().data()[0], r#"{"data":"row 2","event":"typing","topic":"a"}"#);
+    assert_eq!(get_json(server.addr, "/topics/a")["cursor"], before);
+    assert_eq!(data_of(&server, "a"), Vec::<String>::new());
+    let keyed = request(server.addr, "POST", "/topics/a?ephemeral", &["Idempotency-Key: k"], b"x");
+    assert_eq!(keyed.status, 400);
+}
+
+#[test]
 fn an_erased_event_is_gone_for_every_reader() {
     let server = Server::start();
     let ids: Vec<_> = (0..3).map(|n| post(server.addr, "/topics/a", n.to_string())).collect();

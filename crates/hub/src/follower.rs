@@ -49,6 +49,8 @@ pub struct Follower {
     live_at: Option<Position>,
     quiet_since: Instant,
     caught_up: Option<CaughtUp>,
+    /// The number of the next ephemeral event; `None` until it is live.
+    next_ephemeral: Option<u64>,
     #[cfg(test)]
     pub(crate) mutation: Option<crate::tests::Mutation>,
 }
@@ -85,6 +87,7 @@ impl Follower {
             live_at: started.live_at.filter(|_| options.wait.is_none()),
             quiet_since: now,
             caught_up: None,
+            next_ephemeral: None,
             #[cfg(test)]
             mutation: None,
         }
@@ -138,11 +141,22 @@ impl Follower {
                     let moved = examined > self.cursor.position;
                     self.cursor.advance(examined);
                     if self.live_at.is_none() || !moved {
+                        let ephemeral = self.ephemeral(window);
+                        if !ephemeral.is_empty() {
+                            return self.send(ephemeral, now);
+                        }
                         return self.wait(epochs, now);
                     }
                 }
             }
         }
+    }
+
+    /// What passed by since it was last up to date.
+    fn ephemeral(&mut self, window: &Window) -> Vec<Bytes> {
+        let seen = self.next_ephemeral.replace(window.ephemera.count());
+        let since = |seen| window.ephemera.since(seen, &self.cursor.filter, self.options.form);
+        seen.map_or_else(Vec::new, since)
     }
 
     fn limit(&self) -> Limit {

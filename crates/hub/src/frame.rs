@@ -11,6 +11,8 @@ use eventwall_log::{EventId, Millis, Position, Record, Topic};
 use eventwall_sse::Frame;
 use serde::Serialize;
 
+use crate::Ephemeral;
+
 /// Which of an event's frames a subscriber gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Form {
@@ -106,6 +108,29 @@ impl Framed {
         }
         if out.is_empty() { Bytes::from("\n".repeat(self.topic_line_len())) } else { out.into() }
     }
+}
+
+/// The frame of an event that has no place in the log, and so no id.
+pub(crate) fn ephemeral_bytes(event: &Ephemeral, form: Form) -> Bytes {
+    let json = form.json.then(|| {
+        serde_json::json!({
+            "topic": event.topic.as_str(),
+            "event": event.event.as_deref().unwrap_or("message"),
+            "data": event.data,
+        })
+        .to_string()
+    });
+    let frame = Frame {
+        topic: form.topic_line.then(|| event.topic.as_str()),
+        id: None,
+        event: event.event.as_deref(),
+        data: json.as_deref().unwrap_or(&event.data),
+    };
+    let mut out = String::new();
+    if let Err(error) = frame.encode(&mut out) {
+        tracing::error!(topic = %event.topic, %error, "an ephemeral event cannot be framed");
+    }
+    out.into()
 }
 
 #[derive(Serialize)]

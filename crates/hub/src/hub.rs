@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    FollowOptions, Follower, Framed, Start, StartError, Subscription,
+    Ephemeral, FollowOptions, Follower, Framed, Start, StartError, Subscription,
     registry::{Registration, Registry},
     start::start,
     window::Window,
@@ -102,6 +102,15 @@ impl Hub {
         options: AppendOptions,
     ) -> Result<Appended, AppendError> {
         self.shared.log.append(batch, options).await
+    }
+
+    /// Shows an event to those who are live just now, and to nobody else ever.
+    pub fn publish_ephemeral(&self, event: Ephemeral) {
+        let topic = event.topic.clone();
+        let mut window = self.shared.window.write().unwrap_or_else(PoisonError::into_inner);
+        window.ephemera.push(event);
+        drop(window);
+        self.shared.registry.wake([&topic]);
     }
 
     /// Follows the topics that `filter` names.

@@ -6,10 +6,12 @@
 //! * [`Follower`] is one subscriber's state machine: no socket, no clock of its own.
 //! * [`Hub`] ties them to a log; [`Subscription`] and pages carry what `next` decides.
 //!
-//! The hub knows no HTTP, and nothing reaches a subscriber but through the log's tail.
+//! The hub knows no HTTP, and nothing but ephemeral events reaches a subscriber other than
+//! through the log's tail.
 
 mod control;
 mod cursor;
+mod ephemeral;
 mod follower;
 mod frame;
 mod hub;
@@ -22,6 +24,7 @@ mod subscription;
 mod window;
 
 pub use control::{Gap, GapReason, padding_frame, retry_frame};
+pub use ephemeral::Ephemeral;
 pub use follower::{FollowOptions, Follower, Step};
 pub use frame::{Form, Framed};
 pub use hub::{Hub, HubConfig};

@@ -8,7 +8,7 @@ use std::{
 
 use eventwall_log::{Filter, Position, Topic};
 
-use crate::{Framed, cursor::Cursor};
+use crate::{Framed, cursor::Cursor, ephemeral::Ephemera};
 
 /// All events after `start` up to `tail`.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Window {
     tail: Position,
     /// How often something was erased.
     erasures: u64,
+    /// Not in the log: see [`Ephemera`].
+    pub(crate) ephemera: Ephemera,
 }
 
 /// How much one step may bring.
@@ -52,6 +54,7 @@ impl Window {
             start: end,
             tail: end,
             erasures: 0,
+            ephemera: Ephemera::default(),
         }
     }
 

@@ -22,6 +22,11 @@ impl<'a> Query<'a> {
         values.map(|(key, value)| decode(key, &value.replace('+', " "))).collect()
     }
 
+    /// Whether a parameter is there, with or without a value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| decodes_to(key, name))
+    }
+
     /// The last value of a parameter, if it is not empty.
     pub(crate) fn last(&self, name: &str) -> Result<Option<String>, Problem> {
         Ok(self.all(name)?.pop().filter(|value| !value.is_empty()))

@@ -7,7 +7,9 @@ use eventwall_log::{
 };
 use eventwall_sse::{Decoder, Event, Item};
 
-use crate::{FollowOptions, Form, GapReason, Hub, HubConfig, Start, StartError, Subscription};
+use crate::{
+    Ephemeral, FollowOptions, Form, GapReason, Hub, HubConfig, Start, StartError, Subscription,
+};
 
 fn topic(name: &str) -> Topic {
     name.parse().unwrap()
@@ -332,4 +334,29 @@ async fn patterns_are_followed_like_topics() {
         page.events.iter().map(|e| &*e.record().data).collect::<Vec<_>>(),
         ["9", "10", "11", "new"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ephemeral_events_reach_who_is_live_and_leave_no_trace() {
+    let hub = hub();
+    let cursor = publish(&hub, "a", "stored").await;
+    let mut live = subscribe(&hub, &["a"], Start::Now).await;
+    let mut elsewhere = subscribe(&hub, &["b"], Start::Now).await;
+    until(&mut live, "eventwall:tick").await;
+    until(&mut elsewhere, "eventwall:tick").await;
+    let waiting = tokio::spawn(async move { (until(&mut live, "typing…").await, live) });
+    tokio::task::yield_now().await;
+    hub.publish_ephemeral(Ephemeral {
+        topic: topic("a"),
+        event: Some("typing".into()),
+        data: "typing…".into(),
+    });
+    let (events, mut live) = waiting.await.unwrap();
+    assert_eq!((told(&events), events[0].event.as_str()), (vec!["typing…"], "typing"));
+    assert_eq!(events[0].last_event_id, "", "it has no id, and so no say over the cursor");
+    let mut late = subscribe(&hub, &["a"], Start::Resume(cursor.to_string())).await;
+    assert_eq!(told(&until(&mut late, "eventwall:live").await), ["tick", "live"]);
+    let tick = until(&mut live, "eventwall:tick").await.remove(0);
+    assert_eq!(tick.last_event_id, cursor.to_string());
+    assert_eq!(told(&until(&mut elsewhere, "eventwall:tick").await), ["tick"]);
 }

@@ -18,7 +18,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_hub::{check_event_name, normalize_data};
+use eventwall_hub::{Ephemeral, check_event_name, normalize_data};
 use eventwall_log::{
     AppendOptions, Batch, EventId, ExpectedLast, IdempotencyKey, NewEvent, Topic, TopicError,
 };
@@ -50,7 +50,15 @@ pub(crate) async fn to_topic(
     let topic = topic_of(&parts.uri)?;
     refuse_reserved(&topic)?;
     let publish = Publish::new(app, parts, Some(topic))?;
-    match essence(&publish.parts.headers).as_str() {
+    let format = essence(&publish.parts.headers);
+    let several =
+        matches!(&*format, "application/x-ndjson" | "text/event-stream" | "multipart/form-data");
+    if several && publish.is_ephemeral() {
+        return Err(Problem::bad_request(
+            "an ephemeral event is the whole body: publish them one by one",
+        ));
+    }
+    match &*format {
         "application/x-ndjson" => batch::publish(publish, body).await,
         "text/event-stream" => stream::publish(publish, body).await,
         "multipart/form-data" => form::publish(publish, body).await,
@@ -85,6 +93,22 @@ impl Publish {
     /// The event's name from the query, unnamed without one.
     fn name_in_query(&self) -> Result<Option<Box<str>>, Problem> {
         name(&Query::of(&self.parts.uri).last("event")?.unwrap_or_default())
+    }
+
+    /// `?ephemeral`: for who is live, and never stored.
+    fn is_ephemeral(&self) -> bool {
+        Query::of(&self.parts.uri).has("ephemeral")
+    }
+
+    fn show(&self, event: NewEvent) -> Result<Response, Problem> {
+        if self.options != AppendOptions::default() {
+            let detail =
+                "an ephemeral event is never stored, so no key and no condition can guard it";
+            return Err(Problem::bad_request(detail));
+        }
+        let NewEvent { topic, event, data, .. } = event;
+        self.app.hub.publish_ephemeral(Ephemeral { topic, event, data });
+        Ok(StatusCode::ACCEPTED.into_response())
     }
 
     async fn append(&self, batch: Batch, options: AppendOptions) -> Result<Vec<EventId>, Problem> {

@@ -13,6 +13,9 @@ pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response
     let data = std::str::from_utf8(&body)
         .map_err(|error| Problem::bad_request(format!("the body is not UTF-8: {error}")))?;
     let Some(topic) = publish.topic.clone() else { return Err(Problem::bad_request("no topic")) };
+    if publish.is_ephemeral() {
+        return publish.show(event(topic, name, data));
+    }
     let options = std::mem::take(&mut publish.options);
     let ids = publish.append(event(topic, name, data).into(), options).await?;
     Ok(answer(StatusCode::CREATED, &json!({ "id": ids.first().map(ToString::to_string) })))
