@@ -117,6 +117,73 @@ fn every_line_of_a_pipe_is_an_event() {
     assert_eq!(String::from_utf8(out.stdout).unwrap().lines().collect::<Vec<_>>(), ids);
 }
 
+fn pipe(server: &Server, args: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = with(server, args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+}
+
+fn data(server: &Server, topic: &str) -> Vec<String> {
+    let page = get_json(server.addr, &format!("/topics/{topic}?last=1000"));
+    let events = page["events"].as_array().unwrap().iter();
+    events.map(|event| event["data"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_pipe_may_hold_json_lines_or_an_event_stream() {
+    let server = Server::start();
+    let lines = "{\"data\":\"1\",\"event\":\"ping\"}\n\n{\"data\":\"2\"}";
+    let (code, ids, error) = pipe(&server, &["publish", "a", "-", "--format", "ndjson"], lines);
+    assert_eq!((code, ids.lines().count()), (0, 2), "{error}");
+    assert_eq!(data(&server, "a"), ["1", "2"]);
+    let (code, _, error) = pipe(&server, &["publish", "a", "--format", "ndjson"], "rubbish\n");
+    assert!(code == 6 && error.contains("the batch from line 1"), "{error}");
+    let stream = "id: up-1\ndata: x\ndata: y\n\n: comment\n\ndata: z\n\ndata: cut off";
+    let (code, last, error) =
+        pipe(&server, &["publish", "b", "-", "--format", "event-stream"], stream);
+    assert_eq!((code, last.lines().count()), (0, 1), "{error}");
+    assert_eq!(data(&server, "b"), ["x\ny", "z"]);
+}
+
+#[test]
+fn a_command_is_published_each_time() {
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let count = home.path().join("count");
+    // Fails on its second run.
+    let script = "echo x >> \"$1\"; n=$(wc -l < \"$1\"); test $n -ne 2; echo $n";
+    let mut command = with(&server, &["publish", "clock", "--every", "20ms", "--event", "tick"]);
+    command.args(["--", "sh", "-ec", script, "sh"]).arg(&count).stderr(Stdio::piped());
+    let mut running = Running::start(&mut command);
+    let ids: Vec<_> = (0..3).map(|_| running.line()).collect();
+    drop(running);
+    let page = get_json(server.addr, "/topics/clock?last=3");
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(
+        events.iter().map(|event| event["id"].as_str().unwrap()).collect::<Vec<_>>()[..3],
+        ids[..3]
+    );
+    assert_eq!(data(&server, "clock")[..3], ["1", "3", "4"]);
+    let (code, _, error) =
+        run(&mut with(&server, &["publish", "clock", "--every", "0s", "--", "date"]));
+    assert!(code == 2 && error.contains("--every 1s"), "{error}");
+}
+
+#[test]
+fn subscribe_takes_patterns_and_times() {
+    let server = Server::start();
+    post(server.addr, "/topics/rooms/1", "one");
+    post(server.addr, "/topics/halls/1", "no");
+    post(server.addr, "/topics/rooms/2", "two");
+    let mut follow =
+        Running::start(&mut with(&server, &["subscribe", "rooms/*", "--since", "10m"]));
+    assert_eq!([follow.line(), follow.line()], ["rooms/1\tone", "rooms/2\ttwo"]);
+}
+
 #[test]
 fn subscribe_survives_a_kill_and_misses_nothing() {
     let mut server = Server::start();

@@ -150,6 +150,13 @@ pub(crate) enum DurabilityArg {
     None,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Lines,
+    Ndjson,
+    EventStream,
+}
+
 /// The server that a command talks to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArg {
@@ -169,6 +176,11 @@ Examples:
   eventwall publish walls/lobby 'hello, wall'
   eventwall publish builds --event failed 'main is red'
   tail -f app.log | eventwall publish logs/app -     every line is an event
+  eventwall publish clock --every 1s -- date +%T     a command's output, each time
+  eventwall publish dice --every 2s -- shuf -i 1-6 -n 1
+
+  eventwall subscribe a --json | eventwall publish b - --format ndjson
+  curl -N https://example.org/stream | eventwall publish copy - --format event-stream
 
 Each event's id is printed once the server has stored it.")]
 pub(crate) struct PublishArgs {
@@ -179,6 +191,16 @@ pub(crate) struct PublishArgs {
     /// The event's name
     #[arg(long, value_name = "NAME", default_value = "")]
     pub(crate) event: String,
+    /// What standard input holds: `lines`, `ndjson` ({"data": …, "event": …} a line, written in
+    /// batches), or an `event-stream`
+    #[arg(long, value_enum, default_value = "lines", conflicts_with_all = ["every", "command"])]
+    pub(crate) format: Format,
+    /// Run the command after -- this often and publish what it prints
+    #[arg(long, value_name = "TIME", requires = "command", conflicts_with = "data")]
+    pub(crate) every: Option<Pace>,
+    /// The command to run
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
     #[command(flatten)]
     pub(crate) server: ServerArg,
 }
@@ -189,18 +211,22 @@ Examples:
   eventwall subscribe walls/lobby                    what comes from now on
   eventwall subscribe walls/lobby --last 10          the last ten, then live
   eventwall subscribe a b --json | jq .data          two topics, as JSON lines
+  eventwall subscribe 'rooms/*' --since 10m          a pattern, from ten minutes ago on
 
 Events go to standard output, everything else to standard error.")]
 pub(crate) struct SubscribeArgs {
-    /// The topics to follow
+    /// The topics and patterns to follow: `*` is one whole segment, a last `**` the rest
     #[arg(required = true, value_name = "TOPIC")]
     pub(crate) topics: Vec<String>,
     /// Start after this event
     #[arg(long, value_name = "ID", conflicts_with = "last")]
     pub(crate) after: Option<String>,
     /// Start with the last N events of each topic
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "since")]
     pub(crate) last: Option<u32>,
+    /// Start at a time, such as 2026-01-31T12:00:00Z, or so long ago, such as 10m
+    #[arg(long, value_name = "TIME", conflicts_with = "after")]
+    pub(crate) since: Option<String>,
     /// Print each event as a line of JSON: id, topic, event, time, by, data
     #[arg(long)]
     pub(crate) json: bool,

@@ -40,6 +40,12 @@ impl Failure {
         Self { code: 6, message: message.into() }
     }
 
+    /// Says where, before what.
+    pub(crate) fn in_front(mut self, place: &str) -> Self {
+        self.message.insert_str(0, place);
+        self
+    }
+
     /// Says it once, on standard error.
     pub(crate) fn report(self) -> ExitCode {
         if self.code != 0 {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Url};
+use reqwest::{Body, Client, RequestBuilder, Url, header::CONTENT_TYPE};
+use serde_json::Value;
 
 use crate::failure::Failure;
 
@@ -11,6 +12,14 @@ const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
 /// What a topic keeps of itself in a URL's path.
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The outcome of a streamed publish.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    pub(crate) count: u64,
+    /// The last event's id, if there was one.
+    pub(crate) last: Option<String>,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Remote {
@@ -62,21 +71,59 @@ impl Remote {
         let path = format!("/topics/{}", utf8_percent_encode(topic, PATH));
         let query: &[(&str, &str)] = if event.is_empty() { &[] } else { &[("event", event)] };
         let request = self.client.post(self.url(&path, query)).timeout(PUBLISH_DEADLINE).body(data);
+        let json = self.answer(request).await?;
+        let id = json.get("id").and_then(Value::as_str);
+        id.map(str::to_owned).ok_or_else(|| self.stranger())
+    }
+
+    /// Publishes JSON lines as one batch and answers their ids.
+    pub(crate) async fn publish_batch(
+        &self,
+        topic: &str,
+        lines: String,
+    ) -> Result<Vec<String>, Failure> {
+        let request =
+            self.post(topic, "application/x-ndjson").timeout(PUBLISH_DEADLINE).body(lines);
+        let json = self.answer(request).await?;
+        let ids = json.get("ids").and_then(Value::as_array).ok_or_else(|| self.stranger())?;
+        Ok(ids.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// Publishes an event stream for as long as it lasts.
+    pub(crate) async fn publish_stream(
+        &self,
+        topic: &str,
+        body: Body,
+    ) -> Result<Streamed, Failure> {
+        let json = self.answer(self.post(topic, "text/event-stream").body(body)).await?;
+        let count = json.get("count").and_then(Value::as_u64).ok_or_else(|| self.stranger())?;
+        Ok(Streamed { count, last: json.get("last").and_then(Value::as_str).map(str::to_owned) })
+    }
+
+    fn post(&self, topic: &str, content_type: &str) -> RequestBuilder {
+        let path = format!("/topics/{}", utf8_percent_encode(topic, PATH));
+        self.client.post(self.url(&path, &[])).header(CONTENT_TYPE, content_type)
+    }
+
+    /// The JSON of an answer that is a success.
+    async fn answer(&self, request: RequestBuilder) -> Result<Value, Failure> {
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
-        let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let text =
-            |field: &str| json.get(field).and_then(|value| value.as_str()).map(str::to_owned);
-        match text("id") {
-            Some(id) if status.is_success() => Ok(id),
-            _ => {
-                let detail = text("detail").unwrap_or_else(|| {
-                    format!("it answered {status}: is this an Eventwall server?")
-                });
-                Err(Failure::server(format!("the server refused the event: {detail}")))
-            }
+        let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status.is_success() {
+            return Ok(json);
         }
+        let detail = json.get("detail").and_then(Value::as_str);
+        let detail = detail.map_or_else(|| format!("it answered {status}"), str::to_owned);
+        Err(Failure::server(format!("the server refused it: {detail}")))
+    }
+
+    fn stranger(&self) -> Failure {
+        Failure::server(format!(
+            "{} answered, but not like an Eventwall server: check --server",
+            self.base
+        ))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

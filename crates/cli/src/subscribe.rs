@@ -14,6 +14,7 @@ pub(crate) async fn subscribe(args: SubscribeArgs) -> Result<(), Failure> {
         args.topics.iter().map(|topic| ("topic", &**topic)).collect();
     query.push(("as", "json"));
     query.extend(args.after.as_deref().map(|after| ("after", after)));
+    query.extend(args.since.as_deref().map(|since| ("since", since)));
     query.extend(last.as_deref().map(|last| ("last", last)));
     let url = remote.url("/events", &query);
     let mut source = EventSource::new(remote.client.clone(), url, "");
@@ -44,7 +45,7 @@ fn print(json: &str, args: &SubscribeArgs) -> Result<(), Failure> {
     } else {
         let event: Value = serde_json::from_str(json).unwrap_or_default();
         let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
-        if args.topics.len() > 1 {
+        if args.topics.len() > 1 || args.topics[0].contains('*') {
             write!(out, "{}\t", text("topic"))?;
         }
         writeln!(out, "{}", text("data"))?;
