@@ -121,7 +121,7 @@ for (const name of BROWSERS) {
   test(`${name}: posts are a feed with names, and the line's state is spoken`, async (t) => {
     const server = await Server.start(t);
     const wall = await WallPage.open(await browsers.page(t, name), server);
-    await server.publish("walls/lobby", '{"from":"Ada","msg":"hello"}');
+    await server.publish("walls/lobby", '{"from":"Row 2","msg":"hello"}');
     await wall.untilTexts(["hello"]);
     const feed = await wall.page.$eval("#posts", (list) => [list.getAttribute("role"), list.getAttribute("aria-busy")]);
     assert.deepEqual(feed, ["feed", "false"]);
@@ -130,7 +130,7 @@ for (const name of BROWSERS) {
         (post.getAttribute(attribute) ?? "").split(" ").map((id) => document.getElementById(id)?.textContent);
       return [words("aria-labelledby"), words("aria-describedby")];
     });
-    assert.deepEqual(called, [["Status", "Ada"], ["hello"]]);
+    assert.deepEqual(called, [["Status", "Row 2"], ["hello"]]);
     await untilEqual(() => wall.text("#announcer"), "1 new post");
     assert.equal(await wall.page.$eval("#connection", (element) => element.getAttribute("role")), "status");
   });

@@ -20,7 +20,7 @@ test("two browsers at one wall see each other's posts of all kinds, in one order
     browsers.page(t, "chromium").then((page) => WallPage.open(page, server)),
     browsers.page(t, "firefox").then((page) => WallPage.open(page, server)),
   ]);
-  await left.post({ name: "Ada", msg: "hello\nin two lines", location: "Hall 2" });
+  await left.post({ name: "Row 2", msg: "hello\nin two lines", location: "Hall 2" });
   await right.untilTexts(["hello\nin two lines"]);
   await right.post({ kind: "checkin", name: "Ben 🦊", place: "Café on the corner" });
   await left.untilTexts(["hello\nin two lines", "Café on the corner"]);
@@ -29,9 +29,9 @@ test("two browsers at one wall see each other's posts of all kinds, in one order
 
   const common = { place: null, through: null, location: null, api: false };
   const expected = [
-    { ...common, kind: "status", author: "Ada", text: "hello\nin two lines", location: "Hall 2", mine: true },
+    { ...common, kind: "status", author: "Row 2", text: "hello\nin two lines", location: "Hall 2", mine: true },
     { ...common, kind: "checkin", author: "Ben 🦊", text: null, place: "Café on the corner", mine: false },
-    { ...common, kind: "forward", author: "Ada", text: "ライブ", through: "the desk", location: "Hall 2", mine: true },
+    { ...common, kind: "forward", author: "Row 2", text: "ライブ", through: "the desk", location: "Hall 2", mine: true },
     { ...common, kind: "status", author: "Ben 🦊", text: "last", location: "Roof", mine: false },
   ];
   const ids = (await server.logged("walls/lobby")).map(({ id }) => id);
@@ -108,7 +108,7 @@ for (const name of BROWSERS) {
       [{ msg: "😀".repeat(2001) }, "msg", /too long by 1\b.*2000/i],
       [{ msg: "fine", name: "" }, "name", /name/i],
       [{ msg: "fine", name: "n".repeat(41) }, "name", /too long by 1\b.*40/i],
-      [{ msg: "fine", name: "Ada", location: "l".repeat(201) }, "location", /too long by 1\b/i],
+      [{ msg: "fine", name: "Row 2", location: "l".repeat(201) }, "location", /too long by 1\b/i],
       [{ kind: "checkin", place: "", location: "" }, "place", /where/i],
       [{ kind: "forward", through: "", msg: "fine" }, "through", /whom/i],
       // Only the server knows that this one is bad.

@@ -286,8 +286,8 @@ fn settings_come_from_the_environment_too() {
     let home = tempfile::tempdir().unwrap();
     let mut command = eventwall();
     command
-        .env("EVENTWALL_LISTEN", "127.0.0.1:0")
-        .env("EVENTWALL_STORE", "memory")
+        .env("EVENTWALL_LISTEN", "localhost:0")
+        .env("EVENTWALL_DEMO", "1")
         .env("HOME", home.path());
     let mut server = Running::start(&mut command);
     server.line();
@@ -312,5 +312,34 @@ fn a_stopped_server_says_goodbye_to_its_streams() {
             .collect();
         retries.dedup();
         assert!(retries.len() > 1, "everyone was given the same time to come back");
+    }
+}
+
+#[test]
+fn a_server_whose_greeting_nobody_reads_serves_all_the_same() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = eventwall();
+    command.args(["--store", "memory", "--listen", &free.to_string()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    eventwall_testkit::until("it answers", || {
+        std::net::TcpStream::connect(free).is_ok()
+            && eventwall_testkit::get(free, "/healthz", &[]).status == 200
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn settings_that_could_never_work_are_refused_at_once() {
+    for (args, words) in [
+        (&["--cors-origin", "https://x.example/"][..], "without a path"),
+        (&["--cors-origin", "null"], "https://example.org"),
+        (&["--allow-host", "http://x:80"], "without a port"),
+        (&["--listen", "8080"], "127.0.0.1:8080"),
+        (&["--store", "memory", "--data", "x"], "leave one"),
+    ] {
+        let (code, _, error) = run(eventwall().args(args));
+        assert!(code == 2 && error.contains(words), "{args:?}: {error}");
     }
 }

@@ -76,6 +76,7 @@ fn the_two_commands_are_there_and_exist() {
     assert!(two[0].starts_with("cargo run --release") && two[1].starts_with("cargo xtask test"));
     assert!(include_str!("../../.cargo/config.toml").contains("xtask = "));
     assert!(README.contains(&format!("Rust {}", env!("CARGO_PKG_RUST_VERSION"))));
+    assert!(!README.contains("_BUILD") && !README.contains("_TEST"), "a placeholder was left");
 }
 
 /// Every file that the documents point to is there.

@@ -20,7 +20,7 @@ export class Older {
   /** @param {boolean} more whether there is anything older to load */
   offer(more) {
     this.#button.hidden = !more;
-    say(this.#note, more ? "" : "No older posts are kept.");
+    say(this.#note, more ? "" : "These are all the posts.");
   }
 
   async #next() {

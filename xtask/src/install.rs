@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use crate::run::{command, exists, root, run};
+use crate::run::{cargo, command, exists, root, run};
 
 /// A program, and Debian's package that has it.
 const PROGRAMS: [(&str, &str); 6] = [
@@ -53,10 +53,14 @@ fn packages() -> Result<(), String> {
 }
 
 fn components() -> Result<(), String> {
-    let missing: Vec<&str> = ["rustfmt", "clippy"]
-        .into_iter()
-        .filter(|name| !exists(if *name == "clippy" { "cargo-clippy" } else { name }))
-        .collect();
+    // Rustup puts the commands there whether or not the components are.
+    let works = |name: &str| {
+        let output = cargo(&[name, "--version"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let parts = [("fmt", "rustfmt"), ("clippy", "clippy")];
+    let missing: Vec<&str> =
+        parts.into_iter().filter(|(command, _)| !works(command)).map(|(_, part)| part).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -2,9 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 
-use crate::{failure::EXIT_CODES, pace::Pace};
+use crate::{
+    address::{HostName, Origin, listen_address},
+    failure::EXIT_CODES,
+    pace::Pace,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,7 +59,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "ADDR:PORT",
         env = "EVENTWALL_LISTEN",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080", value_parser = listen_address
     )]
     pub(crate) listen: SocketAddr,
 
@@ -68,7 +72,7 @@ pub(crate) struct ServeArgs {
     pub(crate) store: Option<Store>,
 
     /// Play sample posts in the lobby, in memory unless --data is given
-    #[arg(long, env = "EVENTWALL_DEMO")]
+    #[arg(long, env = "EVENTWALL_DEMO", value_parser = BoolishValueParser::new())]
     pub(crate) demo: bool,
 
     /// When a publish is acknowledged: after an fsync, or after the write with an fsync every
@@ -120,7 +124,7 @@ pub(crate) struct ServeArgs {
         value_delimiter = ',',
         hide_short_help = true
     )]
-    pub(crate) cors_origin: Vec<String>,
+    pub(crate) cors_origin: Vec<Origin>,
 
     /// A further host name under which a loopback server may be reached; repeatable
     #[arg(
@@ -130,10 +134,10 @@ pub(crate) struct ServeArgs {
         value_delimiter = ',',
         hide_short_help = true
     )]
-    pub(crate) allow_host: Vec<String>,
+    pub(crate) allow_host: Vec<HostName>,
 
     /// Let everyone who can reach the address read and publish everything
-    #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", hide_short_help = true)]
+    #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", value_parser = BoolishValueParser::new(), hide_short_help = true)]
     pub(crate) allow_anyone: bool,
 }
 

@@ -36,6 +36,10 @@ impl Failure {
         Self { code: 3, message: message.into() }
     }
 
+    pub(crate) fn data(message: impl Into<String>) -> Self {
+        Self { code: 4, message: message.into() }
+    }
+
     pub(crate) fn server(message: impl Into<String>) -> Self {
         Self { code: 6, message: message.into() }
     }

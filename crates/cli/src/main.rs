@@ -1,6 +1,7 @@
 //! The `eventwall` command: flags and glue. What it does is in the libraries; one file a
 //! subcommand says how.
 
+mod address;
 mod args;
 mod failure;
 mod pace;

@@ -14,7 +14,7 @@ use eventwall_log::{
     DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, OpenReport,
     Retention, State, system_clock,
 };
-use eventwall_server::{App, Drain, Limits, Settings};
+use eventwall_server::{App, Limits, Settings};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -36,13 +36,10 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
     let storage = Storage::open(&args).await?;
-    let app = Arc::new(App {
-        hub: Hub::new(storage.log.clone(), &HubConfig::default()),
-        settings: settings(&args),
-        drain: Drain::default(),
-    });
+    let hub = Hub::new(storage.log.clone(), &HubConfig::default());
+    let app = Arc::new(App::new(hub, settings(&args)));
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
-    let wall = wall.map_err(|error| Failure::general(error.to_string()))?;
+    let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
     greet(address, &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
@@ -68,8 +65,8 @@ fn refuse_open_doors(args: &ServeArgs) -> Result<(), Failure> {
 fn settings(args: &ServeArgs) -> Settings {
     Settings {
         loopback_only: args.listen.ip().is_loopback(),
-        allowed_hosts: args.allow_host.clone(),
-        cors_origins: args.cors_origin.clone(),
+        allowed_hosts: args.allow_host.iter().map(ToString::to_string).collect(),
+        cors_origins: args.cors_origin.iter().map(ToString::to_string).collect(),
         limits: Limits {
             connections: args.max_connections,
             body_bytes: args.max_body,
@@ -80,15 +77,20 @@ fn settings(args: &ServeArgs) -> Settings {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
+        let any = SocketAddr::new(address.ip(), 0);
         let why = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another program uses that port".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "that port needs more rights".to_owned(),
-            _ => error.to_string(),
+            std::io::ErrorKind::AddrInUse => format!(
+                "another program uses that port: stop it, or choose another with --listen ({any} takes a free one)"
+            ),
+            std::io::ErrorKind::PermissionDenied => {
+                format!("that port needs more rights: choose one above 1023 with --listen, or {any} for a free one")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address: choose one of its own with --listen, such as 127.0.0.1:8080".into()
+            }
+            _ => format!("{error}: choose another address with --listen"),
         };
-        let other = SocketAddr::new(address.ip(), 0);
-        Failure::listen(format!(
-            "cannot listen on {address}: {why}. Stop it, or choose another port with --listen ({other} takes a free one)"
-        ))
+        Failure::listen(format!("cannot listen on {address}: {why}"))
     })
 }
 
@@ -103,6 +105,9 @@ impl Storage {
     async fn open(args: &ServeArgs) -> Result<Self, Failure> {
         let in_memory = args.demo && args.data.is_none();
         match args.store.unwrap_or(if in_memory { Store::Memory } else { Store::Disk }) {
+            Store::Memory if args.data.is_some() => Err(Failure::usage(
+                "--store memory keeps nothing in the --data directory: leave one of the two out",
+            )),
             Store::Memory => Ok(Self::memory(args)),
             Store::Disk => {
                 let (folder, config) = (data_folder(args)?, disk_config(args));
@@ -171,18 +176,20 @@ fn disk_config(args: &ServeArgs) -> DiskConfig {
     }
 }
 
-/// Printed once the address answers.
+/// Printed once the address answers, in one piece.
 fn greet(address: SocketAddr, log: &str) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let lobby = eventwall_wall::LOBBY;
+    let greeting = format!(
+        "Eventwall {version}\n  wall  http://{address}/\n  log   {log}\n  post  curl -d hello http://{address}/topics/walls/{lobby}\nCtrl-C stops it.\n"
+    );
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Eventwall {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  wall  http://{address}/")?;
-    writeln!(out, "  log   {log}")?;
-    writeln!(out, "  post  curl -d hello http://{address}/topics/walls/{}", eventwall_wall::LOBBY)?;
-    writeln!(out, "Ctrl-C stops it.")?;
-    match out.flush() {
+    match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {
         // Nobody reads the greeting: serve all the same.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        flushed => Ok(flushed?),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::general(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -30,7 +30,11 @@ pub(crate) async fn subscribe(args: SubscribeArgs) -> Result<(), Failure> {
                 gap.after, gap.resumed, gap.reason
             ),
             Signal::Reconnecting { after, why } => {
-                eprintln!("eventwall: {why}; trying again in {:.1} s", after.as_secs_f64());
+                let server = &args.server.server;
+                eprintln!(
+                    "eventwall: {server}: {why}; trying again in {:.1} s",
+                    after.as_secs_f64()
+                );
             }
             Signal::Open | Signal::Live => {}
         }

@@ -30,7 +30,7 @@ pub use frame::{Form, Framed};
 pub use hub::{Hub, HubConfig};
 pub use page::EventPage;
 pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};
-pub use start::{Start, StartError};
+pub use start::{MAX_START_EVENTS, Start, StartError};
 pub use subscription::Subscription;
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub enum StartError {
 }
 
 /// Events that `last` may bring, over all topics.
-pub(crate) const MAX_START_EVENTS: usize = 10_000;
+pub const MAX_START_EVENTS: usize = 10_000;
 
 /// A cursor to start from.
 #[derive(Debug)]

@@ -266,6 +266,8 @@ pub async fn conditions_hold(log: Tested) {
         append(&log, event("a", "1").into(), none()).await.expect("the topic is empty")[0].clone();
     let again = append(&log, event("a", "2").into(), none()).await;
     assert_eq!(again, Err(AppendError::Condition { last: Some(first.clone()) }));
+    assert_eq!(log.last(&topic("a")).await, Ok(Some(first.clone())));
+    assert_eq!(log.last(&topic("b")).await, Ok(None));
     publish(&log, "b", "elsewhere").await;
     let on_first = || expect_last(ExpectedLast::Id(first.clone()));
     let second = append(&log, event("a", "3").into(), on_first()).await.expect("it is the last");
@@ -337,6 +339,8 @@ pub async fn erased_events_are_gone(log: Tested) {
     let mut erased = erased.to_vec();
     erased.sort_unstable();
     assert_eq!((*position, erased), (erasure, vec![ids[1], ids[3]]));
+    let last = log.last(&topic("a")).await.expect("readable");
+    assert_eq!(last.map(|id| id.position), Some(ids[3]), "its place is still the last");
     publish(&log, "a", "4").await;
     let page = read(&log, Position::START, &Filter::All, PLENTY).await;
     assert_eq!(page.removed, None, "an erasure is no gap");

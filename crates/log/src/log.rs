@@ -51,6 +51,10 @@ pub trait Log: fmt::Debug + Send + Sync {
         count: usize,
     ) -> BoxFuture<'_, Result<BackPage, ReadError>>;
 
+    /// The id of a topic's last event, as conditions count it: erased or not, until retention
+    /// takes it.
+    fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>>;
+
     /// The topics that have events left and that `filter` matches, in no order.
     fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>>;
 

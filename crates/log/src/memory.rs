@@ -11,9 +11,9 @@ use tokio::sync::watch;
 
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Entry,
-    Epoch, Epochs, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Retention,
-    Tail, Topic,
-    log::PageBuilder,
+    Epoch, Epochs, EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record,
+    Retention, Tail, Topic,
+    log::{PageBuilder, last_id},
     sequencer::{Sequenced, Sequencer},
     system_clock,
     topics::Topics,
@@ -208,6 +208,13 @@ impl Log for MemoryLog {
     ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
         let page = self.lock().read_back(topic, before.unwrap_or(Position(u64::MAX)), count);
         Box::pin(async { Ok(page) })
+    }
+
+    fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
+        let inner = self.lock();
+        let state = inner.topics.get(topic);
+        let last = last_id(&inner.epochs, state.last, state.removed);
+        Box::pin(async { Ok(last) })
     }
 
     fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>> {

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,11 +19,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tower::ServiceExt as _;
 
-use crate::{App, Limits, deadline::WriteDeadline, unavailable::unavailable};
+use crate::{App, Limits, deadline::WriteDeadline, unavailable::ServerIsFull};
 
 /// Connections served at once only to be told that the server is full.
 const REFUSALS: usize = 256;
@@ -76,12 +76,14 @@ struct Acceptor<'a> {
     app: Arc<App>,
     room: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    paused_until: Mutex<Option<Instant>>,
 }
 
 impl<'a> Acceptor<'a> {
     fn new(listener: &'a TcpListener, router: Router, app: Arc<App>) -> Self {
         let room = Arc::new(Semaphore::new(app.settings.limits.connections));
-        Self { listener, router, app, room, refusals: Arc::new(Semaphore::new(REFUSALS)) }
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        Self { listener, router, app, room, refusals, paused_until: Mutex::default() }
     }
 
     /// The next connection, to be spawned.
@@ -104,11 +106,17 @@ impl<'a> Acceptor<'a> {
 
     async fn accept(&self) -> TcpStream {
         loop {
+            // Kept outside of this future, which is dropped whenever a connection ends.
+            let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(until) = until {
+                sleep_until(until).await;
+            }
             match self.listener.accept().await {
                 Ok((stream, _)) => return stream,
                 Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
             }
-            sleep(ACCEPT_PAUSE).await;
+            let pause = Some(Instant::now() + ACCEPT_PAUSE);
+            *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = pause;
         }
     }
 }
@@ -150,13 +158,9 @@ async fn connection(
     }
 }
 
-async fn answer(router: Router, app: &App, full: bool, request: Request<Incoming>) -> Response {
-    let limits = &app.settings.limits;
+async fn answer(router: Router, app: &App, full: bool, mut request: Request<Incoming>) -> Response {
     if full {
-        return unavailable(request.headers(), limits, "the server is full");
-    }
-    if app.drain.is_draining() && !is_probe(request.uri().path()) {
-        return unavailable(request.headers(), limits, "the server is shutting down");
+        request.extensions_mut().insert(ServerIsFull);
     }
     let mut response =
         router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
@@ -164,11 +168,6 @@ async fn answer(router: Router, app: &App, full: bool, request: Request<Incoming
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Probes are answered to the end: they tell the load balancer why.
-fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
 }
 
 fn builder(limits: &Limits) -> http1::Builder {

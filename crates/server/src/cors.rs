@@ -24,6 +24,7 @@ pub(crate) fn layer(origins: &[String]) -> Option<CorsLayer> {
             header::IF_NONE_MATCH,
             name("idempotency-key"),
             name("last-event-id"),
+            name("x-requested-with"),
         ])
         .expose_headers([header::ETAG, header::RETRY_AFTER, name("eventwall-heartbeat")])
         .max_age(MAX_AGE);

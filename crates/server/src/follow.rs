@@ -12,7 +12,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_hub::{EventPage, FollowOptions, Form, Gap, Start, StartError};
+use eventwall_hub::{EventPage, FollowOptions, Form, Gap, MAX_START_EVENTS, Start, StartError};
 use eventwall_log::{EventId, Filter, Millis, Pattern, PatternError, Topic};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::{
     publish::{parse_topic, refuse_reserved, topic_of},
     query::Query,
     stream::stream_body,
-    unavailable::{unavailable, wants_stream},
+    unavailable::wants_stream,
 };
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -52,7 +52,12 @@ pub(crate) async fn events(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (topics, patterns) = requested(&Query::of(&uri))?;
+    follow(&app, filter(&app, &uri)?, true, &uri, &headers).await
+}
+
+/// What `/events` is asked to follow.
+fn filter(app: &App, uri: &Uri) -> Result<Filter, Problem> {
+    let (topics, patterns) = requested(&Query::of(uri))?;
     let (count, max) = (topics.len() + patterns.len(), app.settings.limits.topics);
     if count == 0 {
         return Err(Problem::bad_request(
@@ -63,7 +68,7 @@ pub(crate) async fn events(
         let detail = format!("{count} topics on one connection are more than {max}: follow fewer");
         return Err(Problem::bad_request(detail));
     }
-    follow(&app, Filter::select(topics, patterns), true, &uri, &headers).await
+    Ok(Filter::select(topics, patterns))
 }
 
 /// The topics and patterns that a request names, each once.
@@ -100,23 +105,36 @@ pub(crate) async fn head_topic(
 ) -> Result<Response, Problem> {
     let topic = topic_of(&uri)?;
     refuse_reserved(&topic)?;
-    let last = app.hub.log().read_back(&topic, None, 1).await;
+    let last = app.hub.log().last(&topic).await;
     let last = last.map_err(|error| start_problem(StartError::Read(error)))?;
-    let mut response = head_events(State(app.clone()), headers).await;
-    if let Some(event) = last.events.last() {
-        let etag = format!("\"{}\"", app.hub.log().epochs().id(event.position));
-        response
-            .headers_mut()
-            .extend(HeaderValue::try_from(etag).ok().map(|etag| (header::ETAG, etag)));
-    }
+    let mut response = head(&app, &uri, &headers)?;
+    let etag = last.and_then(|id| HeaderValue::try_from(format!("\"{id}\"")).ok());
+    response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
     Ok(response)
 }
 
-pub(crate) async fn head_events(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if wants_page(&headers) {
-        return ([(header::CONTENT_TYPE, "application/json")], ()).into_response();
+pub(crate) async fn head_events(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    filter(&app, &uri)?;
+    head(&app, &uri, &headers)
+}
+
+fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
+    let query = Query::of(uri);
+    start(&query, headers)?;
+    if wants_page(headers) {
+        let head = [
+            (header::CONTENT_TYPE, "application/json"),
+            PAGE_HEAD[0].clone(),
+            PAGE_HEAD[1].clone(),
+        ];
+        return Ok(head.into_response());
     }
-    stream_head(app.hub.heartbeat().as_secs()).into_response()
+    follow_options(&query, headers, true)?;
+    Ok(stream_head(app.hub.heartbeat().as_secs()).into_response())
 }
 
 async fn follow(
@@ -126,9 +144,6 @@ async fn follow(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    if app.drain.is_draining() {
-        return Ok(unavailable(headers, &app.settings.limits, "the server is shutting down"));
-    }
     let query = Query::of(uri);
     if wants_page(headers) {
         return page(app, filter, &query, headers).await;
@@ -160,6 +175,9 @@ fn wait(query: &Query<'_>) -> Result<Option<Duration>, Problem> {
     let seconds = query.number("wait", MAX_WAIT)?;
     Ok(seconds.map(|seconds| Duration::from_secs(seconds as u64)))
 }
+
+const PAGE_HEAD: [(HeaderName, &str); 2] =
+    [(header::CACHE_CONTROL, "no-store"), (header::VARY, "Accept, Origin")];
 
 /// JSON is asked for, and a stream is not.
 fn wants_page(headers: &HeaderMap) -> bool {
@@ -197,7 +215,7 @@ fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
     if let Some(since) = query.last("since")? {
         return Ok(Start::Since(since_time(&since)?));
     }
-    let last = query.number("last", usize::MAX)?;
+    let last = query.number("last", MAX_START_EVENTS)?;
     Ok(last.map_or(Start::Now, Start::Last))
 }
 
@@ -261,8 +279,7 @@ async fn page(
         }
     };
     let page = page.map_err(start_problem)?;
-    let headers = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "Accept, Origin")];
-    Ok((headers, Json(page_json(&page))).into_response())
+    Ok((PAGE_HEAD, Json(page_json(&page))).into_response())
 }
 
 #[derive(Serialize)]

@@ -32,6 +32,12 @@ pub(crate) async fn guard(
 
 fn check<B>(request: &Request<B>, settings: &Settings) -> Result<(), Problem> {
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    if [header::HOST, header::ORIGIN]
+        .iter()
+        .any(|name| request.headers().get_all(name).iter().count() > 1)
+    {
+        return Err(Problem::bad_request("there is more than one Host or Origin header: send one"));
+    }
     // A target in absolute form outranks the header (RFC 9112, 3.2.2).
     match request.uri().authority().map(http::uri::Authority::as_str).or(text(header::HOST)) {
         Some(host) => check_host(host, settings)?,
@@ -73,10 +79,13 @@ fn forbidden(detail: String) -> Problem {
 }
 
 fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((v6, _)) => v6,
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    }
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, rest)) => (v6, rest.strip_prefix(':').or(rest.is_empty().then_some(""))),
+        None => host.split_once(':').map_or((host, Some("")), |(name, port)| (name, Some(port))),
+    };
+    // Whatever hides behind the port is no part of a host.
+    let plain = port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    if plain { name } else { host }
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -124,6 +133,9 @@ mod tests {
             "10.0.0.1",
             "",
             "[::2]",
+            "localhost:1@evil.com",
+            "[::1].evil.com",
+            "[::1]x:1",
             "0.0.0.0",
         ] {
             assert!(!allowed(bad, None), "{bad}");

@@ -6,6 +6,7 @@
 //! [`Problem`] that says what to change. The server knows no wall.
 
 mod accept;
+mod body;
 mod cors;
 mod deadline;
 mod drain;
@@ -22,7 +23,9 @@ mod stream;
 mod unavailable;
 
 pub use accept::serve;
+pub use body::{Collected, collect_body};
 pub use drain::Drain;
-pub use problem::{Problem, append_problem, collect_body};
+pub use problem::{Problem, append_problem};
+pub use query::decode;
 pub use routes::{App, finish, routes};
 pub use settings::{Limits, Settings};

@@ -1,17 +1,10 @@
 //! Errors as `application/problem+json` (RFC 9457). The detail says what to change.
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use bytes::Bytes;
+use axum::response::{IntoResponse, Response};
 use eventwall_log::AppendError;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-use crate::Limits;
 
 /// An answer that says what went wrong and what to do.
 #[derive(Debug, Clone)]
@@ -111,32 +104,4 @@ pub fn append_problem(error: &AppendError) -> Problem {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
         }
     }
-}
-
-/// A request's whole body, within its limits of size and time.
-///
-/// # Errors
-/// `413`, `408`, or `400` if the client broke off.
-pub async fn collect_body(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
-    let collecting = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_deadline, collecting).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
-        Ok(Err(error)) => Err(Problem::bad_request(format!("the body broke off: {error}"))),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            format!(
-                "the body took longer than {} s: send it faster",
-                limits.body_deadline.as_secs()
-            ),
-        )),
-    }
-}
-
-fn too_large(limits: &Limits) -> Problem {
-    let detail = format!(
-        "the body is larger than {} bytes: publish a smaller event, or raise --max-body",
-        limits.body_bytes
-    );
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }

@@ -53,8 +53,11 @@ fn decodes_to(key: &str, name: &str) -> bool {
     key == name || percent_decode_str(key).eq(name.bytes())
 }
 
-/// Decodes percent signs once; refuses what is not percent-encoded UTF-8.
-pub(crate) fn decode(what: &str, text: &str) -> Result<String, Problem> {
+/// Decodes percent signs once.
+///
+/// # Errors
+/// `400` for what is not percent-encoded UTF-8; `what` names it.
+pub fn decode(what: &str, text: &str) -> Result<String, Problem> {
     let bytes = text.as_bytes();
     for (i, _) in text.match_indices('%') {
         let hex = bytes.get(i + 1..i + 3);

@@ -9,11 +9,13 @@ use axum::{
 };
 use eventwall_hub::Hub;
 use http::{Method, StatusCode, Uri};
+use tokio::sync::Semaphore;
 
 use crate::{
     Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
     publish,
+    unavailable::refuse,
 };
 
 /// What handlers share.
@@ -25,6 +27,17 @@ pub struct App {
     pub settings: Settings,
     /// Whether the server is going down.
     pub drain: Drain,
+    /// Room for the bodies of requests, in KiB, all connections together.
+    pub(crate) bodies: Arc<Semaphore>,
+}
+
+impl App {
+    /// A server over `hub`.
+    #[must_use]
+    pub fn new(hub: Hub, settings: Settings) -> Self {
+        let bodies = Arc::new(Semaphore::new(settings.limits.all_bodies_bytes / 1024));
+        Self { hub, settings, drain: Drain::default(), bodies }
+    }
 }
 
 /// The hub's own routes. Merge others into them, then [`finish`].
@@ -41,10 +54,11 @@ pub fn routes(app: &Arc<App>) -> Router {
         .with_state(app.clone())
 }
 
-/// Adds what every request passes: answers for unknown paths and methods, CORS, and the
-/// loopback rule.
+/// Adds what every request passes: answers for unknown paths and methods, and of a server that
+/// is full or going down; CORS; and the loopback rule.
 pub fn finish(router: Router, app: &Arc<App>) -> Router {
     let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
+    let router = router.layer(from_fn_with_state(app.clone(), refuse));
     let router = match cors::layer(&app.settings.cors_origins) {
         Some(layer) => router.layer(layer),
         None => router,

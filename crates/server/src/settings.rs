@@ -23,6 +23,8 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request's body: one event.
     pub body_bytes: usize,
+    /// Bytes of all bodies that are being received.
+    pub all_bodies_bytes: usize,
     /// Events that one batch may have, and bytes of its body.
     pub batch_events: usize,
     /// See [`Limits::batch_events`].
@@ -50,6 +52,7 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             body_bytes: 1 << 20,
+            all_bodies_bytes: 256 << 20,
             batch_events: 10_000,
             batch_bytes: 16 << 20,
             stream_deadline: Duration::from_secs(15 * 60),

@@ -1,11 +1,43 @@
 //! The answer of a server that is full or going down. Stock EventSource gives up for ever on a
 //! `503`, so whoever asks for a stream gets one that says only when to come back.
 
-use axum::response::{IntoResponse as _, Response};
-use eventwall_hub::retry_frame;
-use http::{HeaderMap, StatusCode, header};
+use std::sync::Arc;
 
-use crate::{Limits, Problem, stream::spread};
+use axum::{
+    body::Body,
+    extract::State,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use eventwall_hub::retry_frame;
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+
+use crate::{App, Limits, Problem, stream::spread};
+
+/// Marks a request on a connection beyond the limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerIsFull;
+
+/// Lies beneath CORS, so that pages of other origins may read when to come back.
+pub(crate) async fn refuse(
+    State(app): State<Arc<App>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let limits = &app.settings.limits;
+    if request.extensions().get::<ServerIsFull>().is_some() {
+        return unavailable(request.headers(), limits, "the server is full");
+    }
+    if app.drain.is_draining() && !is_probe(request.uri().path()) {
+        return unavailable(request.headers(), limits, "the server is shutting down");
+    }
+    next.run(request).await
+}
+
+/// Probes are answered to the end: they tell the load balancer why.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
 
 pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
     let mut accepts =
@@ -19,6 +51,8 @@ pub(crate) fn unavailable(headers: &HeaderMap, limits: &Limits, why: &str) -> Re
             (header::CONTENT_TYPE, "text/event-stream"),
             (header::CACHE_CONTROL, "no-store"),
             (header::CONNECTION, "close"),
+            (header::VARY, "Accept, Origin"),
+            (HeaderName::from_static("x-accel-buffering"), "no"),
         ];
         return (head, retry_frame(spread(limits.drain_window))).into_response();
     }

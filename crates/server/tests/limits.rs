@@ -10,7 +10,7 @@ use std::{
 
 use eventwall_hub::{Hub, HubConfig};
 use eventwall_log::{AppendOptions, MemoryLog, NewEvent};
-use eventwall_server::{App, Drain, Limits, Settings, finish, routes, serve};
+use eventwall_server::{App, Limits, Settings, finish, routes, serve};
 use eventwall_testkit::{Connection, Follower, get, request, until};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 
@@ -23,13 +23,17 @@ struct Running {
     runtime: Runtime,
 }
 
+/// A page of this origin may use every server here.
+const ORIGIN: &str = "Origin: https://app.example";
+
 fn start(change: impl FnOnce(&mut Limits)) -> Running {
     let runtime = Runtime::new().unwrap();
     let _inside = runtime.enter();
-    let mut settings = Settings { loopback_only: true, ..Settings::default() };
+    let cors_origins = vec!["https://app.example".into()];
+    let mut settings = Settings { loopback_only: true, cors_origins, ..Settings::default() };
     change(&mut settings.limits);
     let hub = Hub::new(Arc::new(MemoryLog::default()), &HubConfig::default());
-    let app = Arc::new(App { hub, settings, drain: Drain::default() });
+    let app = Arc::new(App::new(hub, settings));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -123,6 +127,44 @@ fn a_body_that_never_ends_is_answered() {
 }
 
 #[test]
+fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+    let server = start(|_| {});
+    for more in ["", "Expect: 100-continue\r\n"] {
+        let mut connection = Connection::open(server.addr).unwrap();
+        let host = server.addr;
+        connection.send(format!("POST /topics/a HTTP/1.1\r\nHost: {host}\r\n{more}Content-Length: 99999999999\r\n\r\n")).unwrap();
+        assert_eq!(connection.response().unwrap().status, 413);
+    }
+}
+
+#[test]
+fn all_bodies_together_have_a_bound() {
+    let server = start(|limits| limits.all_bodies_bytes = 512 * 1024);
+    let host = server.addr;
+    let hold = || {
+        let mut held = Connection::open(server.addr).unwrap();
+        held.send(format!(
+            "POST /topics/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 409601\r\n\r\n"
+        ))
+        .unwrap();
+        held.send(vec![b'x'; 409_600]).unwrap();
+        held
+    };
+    let publish = || request(server.addr, "POST", "/topics/a", &[], &[b'x'; 200_000]);
+    // The two do not fit together; which of them is refused is a race, so try until it is this.
+    let mut held = hold();
+    until("a second body finds no room", || {
+        let refused = publish();
+        if refused.status == 201 {
+            held = hold();
+        }
+        refused.status == 503 && refused.header("retry-after") == Some("1")
+    });
+    drop(held);
+    until("there is room again", || publish().status == 201);
+}
+
+#[test]
 fn a_subscriber_that_never_reads_is_cut_off_and_delays_nobody() {
     let server = start(|limits| {
         limits.write_deadline = SHORT;
@@ -157,6 +199,9 @@ fn a_full_server_asks_newcomers_back_and_keeps_those_inside() {
     assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream")));
     let retry: u64 = stream.text().trim().strip_prefix("retry: ").unwrap().parse().unwrap();
     assert!(retry >= 500 && !stream.text().contains("id:"));
+    // Without CORS, a page of another origin would see a failure and give up for ever.
+    let page = get(server.addr, "/topics/a", &["Accept: text/event-stream", ORIGIN]);
+    assert_eq!(page.header("access-control-allow-origin"), Some("https://app.example"));
     server.publish("still served");
     assert!(String::from_utf8(inside.chunk().unwrap().unwrap()).unwrap().contains("still served"));
     drop(inside);
@@ -188,6 +233,8 @@ fn while_draining_streams_end_and_newcomers_are_asked_back() {
     assert_eq!(request(server.addr, "POST", "/topics/a", &[], b"x").status, 503);
     let again = get(server.addr, "/topics/a", &["Accept: text/event-stream"]);
     assert!(again.status == 200 && again.text().starts_with("retry: "), "{}", again.text());
+    let page = get(server.addr, "/topics/a", &["Accept: text/event-stream", ORIGIN]);
+    assert_eq!(page.header("access-control-allow-origin"), Some("https://app.example"));
     slow.send("cd").unwrap();
     assert_eq!(slow.response().unwrap().status, 201, "what was begun is finished");
     server.ended();

@@ -4,11 +4,11 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use eventwall_server::Problem;
-use http::{StatusCode, header};
+use http::{StatusCode, Uri, header};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
@@ -48,14 +48,14 @@ impl Assets {
     }
 }
 
-pub(crate) async fn asset(
-    State(wall): State<Arc<Wall>>,
-    Path((hash, path)): Path<(String, String)>,
-) -> Result<Response, Problem> {
+pub(crate) async fn asset(State(wall): State<Arc<Wall>>, uri: Uri) -> Result<Response, Problem> {
     let gone = || Problem::new(StatusCode::NOT_FOUND, "there is no such file: reload the page");
-    let file = Files::get(&path).filter(|_| hash == wall.assets.hash).ok_or_else(gone)?;
+    // Our files' names need no decoding.
+    let path = uri.path().strip_prefix(&wall.assets.base()).and_then(|path| path.strip_prefix('/'));
+    let path = path.ok_or_else(gone)?;
+    let file = Files::get(path).ok_or_else(gone)?;
     let headers = [
-        (header::CONTENT_TYPE, content_type(&path)),
+        (header::CONTENT_TYPE, content_type(path)),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];

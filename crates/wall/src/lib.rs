@@ -22,7 +22,8 @@ use axum::{
     routing::{get, post},
 };
 use eventwall_log::{State, Topic};
-use eventwall_server::{App, Problem};
+use eventwall_server::{App, Problem, decode};
+use http::Uri;
 
 use self::{assets::Assets, samples::Players, visitor::Signer};
 pub use self::{
@@ -63,10 +64,18 @@ pub async fn routes(app: &Arc<App>, state: &dyn State) -> Result<Router, SignerE
         .with_state(wall))
 }
 
-/// The topic of a wall.
+/// The name of the wall in a path such as `/walls/lobby/posts`, decoded exactly once, and its
+/// topic.
 ///
 /// # Errors
 /// `400` if there can be no such wall.
+fn wall_of(uri: &Uri) -> Result<(String, Topic), Problem> {
+    let raw = uri.path().strip_prefix("/walls/").unwrap_or_default();
+    let name = decode("the wall's name", raw.split('/').next().unwrap_or_default())?;
+    let topic = topic_of(&name)?;
+    Ok((name, topic))
+}
+
 fn topic_of(wall: &str) -> Result<Topic, Problem> {
     if wall.contains('/') {
         return Err(Problem::bad_request("a wall's name is one word of a topic, without slashes"));

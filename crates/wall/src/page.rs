@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use eventwall_server::Problem;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Uri, header};
 
-use crate::{LOBBY, Wall, topic_of, visitor::Visitor};
+use crate::{LOBBY, Wall, visitor::Visitor, wall_of};
 
 const TEMPLATE: &str = include_str!("../../../web/index.html");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -21,10 +21,10 @@ pub(crate) async fn lobby(State(wall): State<Arc<Wall>>, headers: HeaderMap) -> 
 
 pub(crate) async fn wall(
     State(wall): State<Arc<Wall>>,
-    Path(name): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    topic_of(&name)?;
+    let (name, _) = wall_of(&uri)?;
     Ok(render(&wall, &name, &headers))
 }
 

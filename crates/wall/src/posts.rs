@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use eventwall_log::{AppendOptions, NewEvent, Topic};
@@ -17,20 +17,19 @@ use crate::{
     Wall,
     command::{Command, FieldError},
     page::set_cookie,
-    topic_of,
     visitor::Visitor,
+    wall_of,
 };
 
 pub(crate) async fn post(
     State(wall): State<Arc<Wall>>,
-    Path(name): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let topic = topic_of(&name)?;
     let (parts, body) = request.into_parts();
+    let (_, topic) = wall_of(&parts.uri)?;
     same_origin(&parts.headers)?;
     json_only(&parts.headers)?;
-    let body = collect_body(body, &wall.app.settings.limits).await?;
+    let body = collect_body(body, &wall.app).await?;
     let command: Command = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("the body is no post: {error}")))?;
     let mut visitor = wall.signer.visitor(&parts.headers).unwrap_or_else(Visitor::new_guest);

@@ -8,16 +8,16 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use eventwall_hub::{Hub, check_event_name, normalize_data};
 use eventwall_log::{AppendError, AppendOptions, NewEvent, Topic};
 use eventwall_server::{Problem, append_problem};
 use eventwall_sse::{Decoder, Item};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use rand::RngExt as _;
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::{Wall, posts::same_origin, topic_of};
+use crate::{Wall, posts::same_origin, wall_of};
 
 /// Walls that play samples at once.
 const MAX_PLAYERS: usize = 16;
@@ -144,10 +144,10 @@ impl Drop for Players {
 /// `POST /walls/{wall}/samples`: fills an empty wall, and no other.
 pub(crate) async fn start(
     State(wall): State<Arc<Wall>>,
-    Path(name): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let topic = topic_of(&name)?;
+    let (_, topic) = wall_of(&uri)?;
     same_origin(&headers)?;
     wall.app.hub.health().map_err(|reason| append_problem(&AppendError::Stopped { reason }))?;
     let any = wall.app.hub.log().read_back(&topic, None, 1).await;

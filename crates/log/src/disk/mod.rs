@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Epochs,
-    Filter, Log, Millis, Page, Position, ReadError, ReadRange, Retention, Tail, Topic,
+    EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Retention, Tail, Topic,
 };
 
 /// When an append is acknowledged, and shown.
@@ -170,6 +170,13 @@ impl Log for DiskLog {
         count: usize,
     ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
         read::read_back(&self.index, topic.clone(), before, count)
+    }
+
+    fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
+        let index = self.index.read();
+        let state = index.topics.get(topic);
+        let last = crate::log::last_id(&index.epochs, state.last, state.removed);
+        Box::pin(async { Ok(last) })
     }
 
     fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>> {

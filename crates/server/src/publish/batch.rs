@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Publish, answer, event, name, parse_topic, refuse_reserved};
-use crate::{Limits, Problem, collect_body};
+use crate::{Problem, body::collect_up_to};
 
 /// One line. Other members are ignored, so that what `subscribe --json` prints can be
 /// published again.
@@ -19,9 +19,8 @@ struct Line {
 }
 
 pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response, Problem> {
-    let limits = &publish.app.settings.limits;
-    let whole = Limits { body_bytes: limits.batch_bytes, ..limits.clone() };
-    let body = collect_body(body, &whole).await?;
+    let max = publish.app.settings.limits.batch_bytes;
+    let body = collect_up_to(body, &publish.app, max).await?;
     let events = parse(&publish, &body)?;
     if events.len() > 1 && !publish.app.hub.log().capabilities().atomic_batches {
         let detail = "this log cannot write several events as one unit: publish them one by one";

@@ -39,8 +39,8 @@ pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response
 }
 
 async fn read(publish: &Publish, body: Body) -> Result<Fields, Problem> {
-    let body = collect_body(body, &publish.app.settings.limits).await?;
-    let mut request = Request::new(Body::from(body));
+    let body = collect_body(body, &publish.app).await?;
+    let mut request = Request::new(Body::from(body.clone()));
     *request.headers_mut() = publish.parts.headers.clone();
     let bad = |error: &dyn std::fmt::Display| {
         Problem::bad_request(format!("the form makes no sense: {error}"))

@@ -9,7 +9,7 @@ use crate::{Problem, collect_body};
 
 pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response, Problem> {
     let name = publish.name_in_query()?;
-    let body = collect_body(body, &publish.app.settings.limits).await?;
+    let body = collect_body(body, &publish.app).await?;
     let data = std::str::from_utf8(&body)
         .map_err(|error| Problem::bad_request(format!("the body is not UTF-8: {error}")))?;
     let Some(topic) = publish.topic.clone() else { return Err(Problem::bad_request("no topic")) };
