@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Epochs, EventId, Position, ReadRange};
+use eventwall_log::{Epochs, EventId, Millis, Position, ReadRange};
 use tokio::time::{Duration, Instant};
 
 use crate::{
@@ -33,6 +33,17 @@ pub struct FollowOptions {
     pub wait: Option<Duration>,
 }
 
+/// What a step sent, to be counted.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) events: u64,
+    /// They had left the window, and were read from the log.
+    pub(crate) replayed: bool,
+    /// The time of the oldest of them.
+    pub(crate) oldest: Option<Millis>,
+    pub(crate) gap: Option<GapReason>,
+}
+
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Follower {
@@ -51,6 +62,7 @@ pub struct Follower {
     caught_up: Option<CaughtUp>,
     /// The number of the next ephemeral event; `None` until it is live.
     next_ephemeral: Option<u64>,
+    tally: Tally,
     #[cfg(test)]
     pub(crate) mutation: Option<crate::tests::Mutation>,
 }
@@ -88,6 +100,7 @@ impl Follower {
             quiet_since: now,
             caught_up: None,
             next_ephemeral: None,
+            tally: Tally::default(),
             #[cfg(test)]
             mutation: None,
         }
@@ -97,11 +110,17 @@ impl Follower {
         &self.cursor
     }
 
+    /// What the last step sent.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     pub(crate) fn take_in(&mut self, read: CaughtUp) {
         self.caught_up = Some(read);
     }
 
     pub(crate) fn step(&mut self, window: &Window, epochs: &Epochs, now: Instant) -> Step {
+        self.tally = Tally::default();
         if self.ended {
             return Step::End;
         }
@@ -119,7 +138,7 @@ impl Follower {
             let behind = self.cursor.position < window.start();
             match next(&self.cursor, self.limit(), window, self.caught_up.as_ref()) {
                 Next::Events(slice) => {
-                    let frames = self.frames(&slice.events);
+                    let frames = self.frames(&slice.events, behind);
                     self.cursor.advance(self.reached(slice.examined, behind));
                     self.ended = self.options.wait.is_some();
                     return self.send(frames, now);
@@ -166,6 +185,7 @@ impl Follower {
 
     /// A gap comes before the tick that would move the client's cursor past it.
     fn first_frames(&mut self, epochs: &Epochs) -> Vec<Bytes> {
+        self.tally.gap = self.gap.as_ref().map(|gap| gap.reason);
         let gap = self.gap.take().map(|gap| gap_frame(&gap, &self.id(epochs)));
         let tick = self.options.wait.is_none().then(|| self.tick(epochs));
         gap.into_iter().chain(tick).collect()
@@ -185,7 +205,8 @@ impl Follower {
         if self.options.comment_ticks { comment_tick() } else { tick_frame(&self.id(epochs)) }
     }
 
-    fn expired(&self, removed: Position, epochs: &Epochs) -> Bytes {
+    fn expired(&mut self, removed: Position, epochs: &Epochs) -> Bytes {
+        self.tally.gap = Some(GapReason::Expired);
         let resumed = epochs.id(removed);
         let gap = Gap {
             after: self.id(epochs).to_string(),
@@ -195,7 +216,12 @@ impl Follower {
         gap_frame(&gap, &resumed)
     }
 
-    fn frames(&self, events: &[Arc<Framed>]) -> Vec<Bytes> {
+    fn frames(&mut self, events: &[Arc<Framed>], behind: bool) -> Vec<Bytes> {
+        self.tally.events = events.len() as u64;
+        // What is replayed on request says nothing about how fast delivery is.
+        self.tally.replayed = behind;
+        let live = !behind && self.live_at.is_none() && self.options.wait.is_none();
+        self.tally.oldest = events.first().filter(|_| live).map(|event| event.record().time);
         events.iter().map(|event| event.bytes(self.options.form)).collect()
     }
 

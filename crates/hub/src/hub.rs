@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    Ephemeral, FollowOptions, Follower, Framed, Start, StartError, Subscription,
+    Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscription,
     registry::{Registration, Registry},
     start::start,
     window::Window,
@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) catch_ups: Semaphore,
     /// The last position that came off the log's tail.
     tail: watch::Sender<Position>,
+    pub(crate) metrics: HubMetrics,
 }
 
 /// How long a page waits for the window to catch up with the log.
@@ -75,6 +76,7 @@ impl Hub {
             registry: Arc::default(),
             catch_ups: Semaphore::new(config.catch_ups.max(1)),
             tail: watch::Sender::new(end),
+            metrics: HubMetrics::default(),
         });
         let tail_task = tokio::spawn(shared.clone().follow(tail));
         Self { shared, tail_task, heartbeat: config.heartbeat }
@@ -101,7 +103,17 @@ impl Hub {
         batch: Batch,
         options: AppendOptions,
     ) -> Result<Appended, AppendError> {
-        self.shared.log.append(batch, options).await
+        let appended = self.shared.log.append(batch, options).await?;
+        if !appended.repeated {
+            self.shared.metrics.published.inc_by(appended.ids.len() as u64);
+        }
+        Ok(appended)
+    }
+
+    /// What the hub counts.
+    #[must_use]
+    pub fn metrics(&self) -> &HubMetrics {
+        &self.shared.metrics
     }
 
     /// Shows an event to those who are live just now, and to nobody else ever.

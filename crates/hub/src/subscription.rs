@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Budget, Entry, Filter, ReadError, ReadRange};
+use eventwall_log::{Budget, Entry, Filter, ReadError, ReadRange, system_time};
 use tokio::time::Instant;
 
 use crate::{Follower, Framed, Step, hub::Shared, next::CaughtUp, registry::Registration};
@@ -22,6 +22,7 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(follower: Follower, hub: Arc<Shared>, registration: Registration) -> Self {
+        hub.metrics.subscribers.inc();
         Self { follower, hub, registration }
     }
 
@@ -38,7 +39,11 @@ impl Subscription {
                 self.follower.step(&window, &epochs, Instant::now())
             };
             match step {
-                Step::Send(frames) => return Ok(Some(frames)),
+                Step::Send(frames) => {
+                    let bytes = frames.iter().map(Bytes::len).sum();
+                    self.hub.metrics.count(self.follower.tally(), bytes, system_time());
+                    return Ok(Some(frames));
+                }
                 Step::End => return Ok(None),
                 Step::Read(range) => {
                     let read = self.hub.catch_up(&self.follower, range).await?;
@@ -49,6 +54,12 @@ impl Subscription {
                 }
             }
         }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.metrics.subscribers.dec();
     }
 }
 

@@ -51,8 +51,12 @@ pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
 /// The system's clock.
 #[must_use]
 pub fn system_clock() -> Clock {
-    std::sync::Arc::new(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-    })
+    std::sync::Arc::new(system_time)
+}
+
+/// The system's time now.
+#[must_use]
+pub fn system_time() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

@@ -76,6 +76,9 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// The limits by which it drops its oldest events.
     fn retention(&self) -> Retention;
 
+    /// Bytes that its events take, in memory or on disk.
+    fn bytes(&self) -> u64;
+
     /// Its epochs now.
     fn epochs(&self) -> Arc<Epochs>;
 

@@ -253,6 +253,10 @@ impl Log for MemoryLog {
         self.lock().retention
     }
 
+    fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
     fn epochs(&self) -> Arc<Epochs> {
         self.lock().epochs.clone()
     }

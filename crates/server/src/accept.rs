@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,7 @@ use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -129,6 +131,7 @@ async fn connection(
     _permit: OwnedSemaphorePermit,
 ) {
     let limits = &app.settings.limits;
+    let _counted = Counted::new(&app.metrics.connections);
     let io = TokioIo::new(WriteDeadline::new(stream, limits.write_deadline));
     let asked = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
@@ -154,7 +157,33 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
+        if is_timeout(&error) {
+            app.metrics.slow_peers.inc();
+        }
         tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// Whether our deadline on writes ended it.
+fn is_timeout(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}
+
+/// A connection, counted for as long as it is open.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -164,6 +193,7 @@ async fn answer(router: Router, app: &App, full: bool, mut request: Request<Inco
     }
     let mut response =
         router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
+    app.metrics.answered(response.status());
     if app.drain.is_draining() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -14,6 +14,7 @@ mod erase;
 mod follow;
 mod guard;
 mod health;
+mod metrics;
 mod problem;
 mod publish;
 mod query;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
+    metrics::{Metrics, metrics},
     publish,
     unavailable::refuse,
 };
@@ -29,6 +30,7 @@ pub struct App {
     pub drain: Drain,
     /// Room for the bodies of requests, in KiB, all connections together.
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
 }
 
 impl App {
@@ -36,7 +38,8 @@ impl App {
     #[must_use]
     pub fn new(hub: Hub, settings: Settings) -> Self {
         let bodies = Arc::new(Semaphore::new(settings.limits.all_bodies_bytes / 1024));
-        Self { hub, settings, drain: Drain::default(), bodies }
+        let metrics = Metrics::new(&hub);
+        Self { hub, settings, drain: Drain::default(), bodies, metrics }
     }
 }
 
@@ -51,6 +54,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .route("/events/{id}", delete(erase::erase))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
         .with_state(app.clone())
 }
 

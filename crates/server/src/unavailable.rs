@@ -36,7 +36,7 @@ pub(crate) async fn refuse(
 
 /// Probes are answered to the end: they tell the load balancer why.
 fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
 }
 
 pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {

@@ -186,6 +186,8 @@ fn a_subscriber_that_never_reads_is_cut_off_and_delays_nobody() {
         newcomer.response().is_ok_and(|response| response.status == 200)
     });
     drop(stuck);
+    let metrics = get(server.addr, "/metrics", &[]).text();
+    assert!(metrics.contains("eventwall_slow_peers_total 1\n"), "{metrics}");
 }
 
 #[test]

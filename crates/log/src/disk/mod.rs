@@ -212,6 +212,10 @@ impl Log for DiskLog {
         self.retention
     }
 
+    fn bytes(&self) -> u64 {
+        self.index.read().bytes()
+    }
+
     fn epochs(&self) -> Arc<Epochs> {
         self.index.read().epochs.clone()
     }

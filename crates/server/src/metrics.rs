@@ -1,0 +1,81 @@
+//! `/metrics`: what the server and its hub count, in the text format of OpenMetrics.
+//! docs/metrics.md says what each name means; a test holds the two together.
+
+use std::sync::{Arc, atomic::AtomicI64};
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use eventwall_hub::Hub;
+use http::{StatusCode, header};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use crate::{App, Problem};
+
+/// The server's counters, and the registry of all of them.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) connections: Gauge,
+    pub(crate) slow_peers: Counter,
+    refusals: Family<Refusal, Counter>,
+    log_bytes: Gauge<i64, AtomicI64>,
+    log_end: Gauge<i64, AtomicI64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refusal {
+    status: u16,
+}
+
+impl Metrics {
+    pub(crate) fn new(hub: &Hub) -> Self {
+        let mut new = Self {
+            registry: Registry::with_prefix("eventwall"),
+            connections: Gauge::default(),
+            slow_peers: Counter::default(),
+            refusals: Family::default(),
+            log_bytes: Gauge::default(),
+            log_end: Gauge::default(),
+        };
+        let to = &mut new.registry;
+        hub.metrics().register(to);
+        to.register("connections", "Connections that are open now", new.connections.clone());
+        let slow = "Connections cut because their peer took no data for too long";
+        to.register("slow_peers", slow, new.slow_peers.clone());
+        to.register("refusals", "Requests refused, by status", new.refusals.clone());
+        to.register_with_unit("log", "What the log takes", Unit::Bytes, new.log_bytes.clone());
+        to.register("log_end_position", "The last position in the log", new.log_end.clone());
+        new
+    }
+
+    pub(crate) fn answered(&self, status: StatusCode) {
+        if status.is_client_error() || status.is_server_error() {
+            self.refusals.get_or_create(&Refusal { status: status.as_u16() }).inc();
+        }
+    }
+
+    fn text(&self, hub: &Hub) -> Result<String, std::fmt::Error> {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.log_bytes.set(number(hub.log().bytes()));
+        self.log_end.set(number(hub.log().end().0));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let text = app.metrics.text(&app.hub);
+    let text = text.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    let head = [
+        (header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((head, text).into_response())
+}
