@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::{
     counts::Counts,
     install::install,
-    run::{binary, cargo, command, run, run_counted},
+    run::{binary, cargo, command, root, run, run_counted},
 };
 
 struct Suite {
@@ -72,9 +72,18 @@ fn rust(counts: &mut Counts) -> Result<(), String> {
         &mut cargo(&["test", "--workspace", "--exclude", "eventwall-e2e", "--no-fail-fast"]),
         counts,
     )?;
-    let outside = ["--test", "surface", "--test", "data", "--test", "cli", "--test", "readme"];
-    let words = [&["test", "--package", "eventwall-e2e", "--no-fail-fast"][..], &outside].concat();
+    let outside = outside_tests()?;
+    let mut words = vec!["test", "--package", "eventwall-e2e", "--no-fail-fast"];
+    words.extend(outside.iter().flat_map(|name| ["--test", name]));
     run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
+}
+
+/// Every file of tests from outside, but the crashes, which are a suite of their own.
+fn outside_tests() -> Result<Vec<String>, String> {
+    let files = std::fs::read_dir(root().join("e2e/tests")).map_err(|error| error.to_string())?;
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let names = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
+    Ok(names.filter(|name| name != "crash").collect())
 }
 
 fn browsers(counts: &mut Counts) -> Result<(), String> {

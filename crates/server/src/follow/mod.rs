@@ -1,22 +1,23 @@
 //! `GET /topics/{topic}` and `GET /events`: a stream, or a page for who accepts JSON only.
-//! Translates the request into a start and a filter, and decides nothing further.
+//! Translates the request into a start (`start`) and a filter, and decides nothing further.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+mod page;
+mod start;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_hub::{EventPage, FollowOptions, Form, Gap, MAX_START_EVENTS, Start, StartError};
-use eventwall_log::{EventId, Filter, Millis, Pattern, PatternError, Topic};
+use eventwall_hub::{FollowOptions, Form, StartError};
+use eventwall_log::{Filter, Pattern, PatternError, Topic};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use serde::Serialize;
 
+use self::{
+    page::{PAGE_HEAD, page},
+    start::start,
+};
 use crate::{
     App, Problem,
     publish::{parse_topic, refuse_reserved, topic_of},
@@ -25,17 +26,12 @@ use crate::{
     unavailable::wants_stream,
 };
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The spellings that polyfills append to the URL.
-const POLYFILLS: [&str; 3] = ["lastEventId", "lastEventID", "last_event_id"];
 /// Seconds that an answer may be held.
 const MAX_WAIT: usize = 300;
 /// For polyfills that do not say how long.
 const POLYFILL_WAIT: Duration = Duration::from_secs(25);
 /// Bytes of comment that a client may ask for.
 const MAX_PADDING: usize = 65_536;
-/// Events on a page unless asked otherwise.
-const DEFAULT_LIMIT: usize = 100;
 
 pub(crate) async fn topic(
     State(app): State<Arc<App>>,
@@ -176,9 +172,6 @@ fn wait(query: &Query<'_>) -> Result<Option<Duration>, Problem> {
     Ok(seconds.map(|seconds| Duration::from_secs(seconds as u64)))
 }
 
-const PAGE_HEAD: [(HeaderName, &str); 2] =
-    [(header::CACHE_CONTROL, "no-store"), (header::VARY, "Accept, Origin")];
-
 /// JSON is asked for, and a stream is not.
 fn wants_page(headers: &HeaderMap) -> bool {
     let mut accepts =
@@ -200,45 +193,6 @@ fn stream_head(heartbeat: u64) -> [(HeaderName, HeaderValue); 5] {
     ]
 }
 
-/// Where to start; the first that is there wins.
-fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
-    let header = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
-    if let Some(id) = header {
-        return Ok(Start::Resume(String::from_utf8_lossy(id.as_bytes()).into_owned()));
-    }
-    if let Some(id) = query.last_lossy(&POLYFILLS) {
-        return Ok(Start::Resume(id));
-    }
-    if let Some(after) = query.last("after")? {
-        return Ok(Start::After(event_id("after", &after)?));
-    }
-    if let Some(since) = query.last("since")? {
-        return Ok(Start::Since(since_time(&since)?));
-    }
-    let last = query.number("last", MAX_START_EVENTS)?;
-    Ok(last.map_or(Start::Now, Start::Last))
-}
-
-/// An RFC 3339 time, or a duration before now such as `10m`.
-fn since_time(text: &str) -> Result<Millis, Problem> {
-    let time = humantime::parse_rfc3339(text).ok().or_else(|| {
-        let ago = humantime::parse_duration(text).ok()?;
-        Some(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH))
-    });
-    let time = time.ok_or_else(|| {
-        let detail = format!(
-            "`since` must be a time like 2026-01-31T12:00:00Z or a duration like 10m, not {text:?}"
-        );
-        Problem::bad_request(detail)
-    })?;
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(Millis::try_from(since_epoch.as_millis()).unwrap_or(Millis::MAX))
-}
-
-fn event_id(name: &str, text: &str) -> Result<EventId, Problem> {
-    text.parse().map_err(|error| Problem::bad_request(format!("`{name}`: {error}")))
-}
-
 fn start_problem(error: StartError) -> Problem {
     match error {
         StartError::TooMany { .. } => Problem::bad_request(error.to_string()),
@@ -246,56 +200,5 @@ fn start_problem(error: StartError) -> Problem {
             tracing::error!(%error, "a subscriber could not be served");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
         }
-    }
-}
-
-async fn page(
-    app: &App,
-    filter: Filter,
-    query: &Query<'_>,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let max = app.settings.limits.page_events;
-    let limit = query.number("limit", max)?.unwrap_or(DEFAULT_LIMIT.min(max)).max(1);
-    let page = match query.last("before")? {
-        Some(before) => {
-            let before = event_id("before", &before)?;
-            let count = query.number("last", max)?.unwrap_or(limit).min(max);
-            app.hub.page_before(&filter, &before, count).await
-        }
-        None => {
-            let from = start(query, headers)?;
-            let limit = if matches!(from, Start::Last(_)) { max } else { limit };
-            match wait(query)? {
-                Some(wait) => {
-                    tokio::select! {
-                        page = app.hub.page_waiting(filter.clone(), &from, limit, wait) => page,
-                        // Not to be held while the server goes down.
-                        () = app.drain.draining() => app.hub.page(filter, &from, limit).await,
-                    }
-                }
-                None => app.hub.page(filter, &from, limit).await,
-            }
-        }
-    };
-    let page = page.map_err(start_problem)?;
-    Ok((PAGE_HEAD, Json(page_json(&page))).into_response())
-}
-
-#[derive(Serialize)]
-struct PageJson<'a, E> {
-    events: Vec<E>,
-    cursor: String,
-    more: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gap: Option<&'a Gap>,
-}
-
-fn page_json(page: &EventPage) -> impl Serialize + '_ {
-    PageJson {
-        events: page.events.iter().map(|event| event.to_json()).collect(),
-        cursor: page.cursor.to_string(),
-        more: page.more,
-        gap: page.gap.as_ref(),
     }
 }

@@ -1,0 +1,52 @@
+//! Where a request asks to start. The first spelling that is there wins.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use eventwall_hub::{MAX_START_EVENTS, Start};
+use eventwall_log::{EventId, Millis};
+use http::{HeaderMap, HeaderName};
+
+use crate::{Problem, query::Query};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The spellings that polyfills append to the URL.
+const POLYFILLS: [&str; 3] = ["lastEventId", "lastEventID", "last_event_id"];
+
+/// What a request says of its start.
+pub(super) fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
+    let header = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
+    if let Some(id) = header {
+        return Ok(Start::Resume(String::from_utf8_lossy(id.as_bytes()).into_owned()));
+    }
+    if let Some(id) = query.last_lossy(&POLYFILLS) {
+        return Ok(Start::Resume(id));
+    }
+    if let Some(after) = query.last("after")? {
+        return Ok(Start::After(event_id("after", &after)?));
+    }
+    if let Some(since) = query.last("since")? {
+        return Ok(Start::Since(since_time(&since)?));
+    }
+    let last = query.number("last", MAX_START_EVENTS)?;
+    Ok(last.map_or(Start::Now, Start::Last))
+}
+
+/// An RFC 3339 time, or a duration before now such as `10m`.
+fn since_time(text: &str) -> Result<Millis, Problem> {
+    let time = humantime::parse_rfc3339(text).ok().or_else(|| {
+        let ago = humantime::parse_duration(text).ok()?;
+        Some(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH))
+    });
+    let time = time.ok_or_else(|| {
+        let detail = format!(
+            "`since` must be a time like 2026-01-31T12:00:00Z or a duration like 10m, not {text:?}"
+        );
+        Problem::bad_request(detail)
+    })?;
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Millis::try_from(since_epoch.as_millis()).unwrap_or(Millis::MAX))
+}
+
+pub(super) fn event_id(name: &str, text: &str) -> Result<EventId, Problem> {
+    text.parse().map_err(|error| Problem::bad_request(format!("`{name}`: {error}")))
+}
