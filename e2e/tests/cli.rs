@@ -343,3 +343,18 @@ fn settings_that_could_never_work_are_refused_at_once() {
         assert!(code == 2 && error.contains(words), "{args:?}: {error}");
     }
 }
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut server = Setup::default().start();
+    let mut held = eventwall_testkit::Connection::open(server.addr).unwrap();
+    let host = server.addr;
+    held.send(format!("POST /topics/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")).unwrap();
+    assert_eq!(held.head().unwrap().status, 100, "it is under way, and holds the drain");
+    server.signal("TERM");
+    eventwall_testkit::until("it is draining", || {
+        eventwall_testkit::get(server.addr, "/readyz", &[]).status == 503
+    });
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(1));
+}

@@ -18,6 +18,7 @@ use eventwall_server::{App, Limits, Settings};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
     task::JoinHandle,
 };
 
@@ -32,7 +33,7 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
     refuse_open_doors(&args)?;
-    let stop = stop_signal()?;
+    let (stop, signals) = stop_signal()?;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
     let storage = Storage::open(&args).await?;
@@ -48,6 +49,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
         demo.abort();
     }
     storage.log.close().await;
+    signals.abort();
     Ok(())
 }
 
@@ -204,16 +206,25 @@ fn play_samples(app: Arc<App>) -> JoinHandle<()> {
     })
 }
 
-/// Resolves at the first Ctrl-C or SIGTERM.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once.
+fn stop_signal() -> Result<(impl Future<Output = ()>, JoinHandle<()>), Failure> {
     let hook = |kind| signal(kind).map_err(|error| Failure::general(error.to_string()));
     let (mut interrupt, mut terminate) =
         (hook(SignalKind::interrupt())?, hook(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping: streams are told to come back");
-    })
+    let (tell, told) = oneshot::channel();
+    let watching = tokio::spawn(async move {
+        let mut either = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        either().await;
+        tracing::info!("stopping: streams are told to come back; a second signal stops at once");
+        let _ = tell.send(());
+        either().await;
+        tracing::warn!("stopped at once: what was under way may or may not be in the log");
+        std::process::exit(1);
+    });
+    Ok((async { drop(told.await) }, watching))
 }
