@@ -110,6 +110,12 @@ impl Follower {
         &self.cursor
     }
 
+    /// Events that it holds by itself.
+    #[cfg(test)]
+    pub(crate) fn holds(&self) -> usize {
+        self.caught_up.as_ref().map_or(0, |read| read.events.len())
+    }
+
     /// What the last step sent.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
@@ -136,6 +142,10 @@ impl Follower {
                 return self.send(vec![live_frame(&self.id(epochs))], now);
             }
             let behind = self.cursor.position < window.start();
+            if !behind {
+                // Whoever has caught up holds nothing beside the window.
+                self.caught_up = None;
+            }
             match next(&self.cursor, self.limit(), window, self.caught_up.as_ref()) {
                 Next::Events(slice) => {
                     let frames = self.frames(&slice.events, behind);

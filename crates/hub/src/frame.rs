@@ -83,8 +83,8 @@ impl Framed {
     }
 
     pub(crate) fn cost(&self) -> usize {
-        // The record's data, and a frame of about the same size.
-        2 * self.record.cost()
+        // The record's data, and two frames of about the same size.
+        3 * self.record.cost()
     }
 
     fn topic_line_len(&self) -> usize {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     /// The last position that came off the log's tail.
     tail: watch::Sender<Position>,
     pub(crate) metrics: HubMetrics,
+    /// Why the tail cannot be read just now.
+    tail_error: Mutex<Option<String>>,
 }
 
 /// How long a page waits for the window to catch up with the log.
@@ -77,6 +79,7 @@ impl Hub {
             catch_ups: Semaphore::new(config.catch_ups.max(1)),
             tail: watch::Sender::new(end),
             metrics: HubMetrics::default(),
+            tail_error: Mutex::default(),
         });
         let tail_task = tokio::spawn(shared.clone().follow(tail));
         Self { shared, tail_task, heartbeat: config.heartbeat }
@@ -137,6 +140,10 @@ impl Hub {
     ) -> Result<Subscription, StartError> {
         let registration = self.shared.register(filter.clone());
         let started = start(&*self.shared.log, filter, from).await?;
+        if let Some(live_at) = started.live_at {
+            // Or `live` might have to wait for the window until the next tick.
+            self.shared.caught_up_with(live_at).await;
+        }
         let follower = Follower::new(started, options, self.heartbeat, Instant::now());
         Ok(Subscription::new(follower, self.shared.clone(), registration))
     }
@@ -159,6 +166,8 @@ impl Hub {
         if self.tail_task.is_finished() {
             return Err("the log's tail is no longer followed".into());
         }
+        let failing = self.shared.tail_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failing.map_or(Ok(()), Err)?;
         self.shared.log.health()
     }
 }
@@ -183,7 +192,10 @@ impl Shared {
     /// waits for it is woken.
     async fn follow(self: Arc<Self>, mut tail: Tail) {
         loop {
-            match tail.next().await {
+            let next = tail.next().await;
+            let failing = next.as_ref().err().map(ToString::to_string);
+            *self.tail_error.lock().unwrap_or_else(PoisonError::into_inner) = failing;
+            match next {
                 Ok(Some(page)) => self.take_in(page),
                 Ok(None) => return,
                 Err(error) => {

@@ -115,9 +115,11 @@ impl Hub {
                 }
                 Next::Wait(examined) if examined > cursor.position => cursor.advance(examined),
                 Next::Wait(_) => break,
+                // One page tells one gap, before its events: the next page tells the next.
+                Next::Gap(_) if gap.is_some() || !events.is_empty() => break,
                 Next::Gap(removed) => {
                     let epochs = self.shared.log.epochs();
-                    gap.get_or_insert(Gap {
+                    gap = Some(Gap {
                         after: epochs.id(cursor.position).to_string(),
                         resumed: epochs.id(removed).to_string(),
                         reason: GapReason::Expired,
@@ -148,9 +150,13 @@ impl Hub {
             return Err(StartError::TooMany { last: count, topics: topics.len(), max });
         }
         let (mut records, mut more): (Vec<Arc<Record>>, bool) = (Vec::new(), false);
+        let mut budget = Budget { events: 0, bytes: PAGE_BYTES };
         for topic in topics {
-            let page = self.shared.log.read_back(&topic, Some(before), count).await?;
+            budget.events = count;
+            let page = self.shared.log.read_back(&topic, Some(before), budget).await?;
             more |= page.more;
+            let bytes: usize = page.events.iter().map(|record| record.cost()).sum();
+            budget.bytes = budget.bytes.saturating_sub(bytes);
             records.extend(page.events);
         }
         records.sort_unstable_by_key(|record| record.position);

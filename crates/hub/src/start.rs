@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use eventwall_log::{
-    Budget, EventId, Filter, Log, Millis, Position, ReadError, ReadRange, Resolution,
+    Budget, EventId, Filter, Log, Millis, Position, ReadError, ReadRange, Resolution, Topic,
 };
 
 use crate::{Gap, GapReason, cursor::Cursor};
@@ -48,6 +48,9 @@ pub enum StartError {
 /// Events that `last` may bring, over all topics.
 pub const MAX_START_EVENTS: usize = 10_000;
 
+/// Memory that one step of looking for a start may take.
+const STEP_BYTES: usize = 1 << 20;
+
 /// A cursor to start from.
 #[derive(Debug)]
 pub(crate) struct Started {
@@ -72,7 +75,7 @@ pub(crate) async fn start(
         }
         Start::Since(time) => {
             let position = log.position_before(*time).await?.min(end);
-            let cursor = without_gap(log, Cursor::new(position, filter)).await?;
+            let cursor = forgiving(log, Cursor::new(position, filter)).await?;
             Ok(Started { cursor, gap: None, live_at })
         }
         Start::Last(count) => {
@@ -138,12 +141,33 @@ async fn last(
     }
     let mut floors = HashMap::new();
     for topic in topics {
-        let page = log.read_back(&topic, Some(end.next()), count).await?;
-        let first = page.events.first();
-        floors.insert(topic, first.map_or(end, |event| event.position.before()));
+        let first = first_of_last(log, &topic, end.next(), count).await?;
+        floors.insert(topic, first.map_or(end, Position::before));
     }
     let start = floors.values().min().copied().unwrap_or(end);
     let mut cursor = Cursor::new(start, filter);
     cursor.floors = Some(Arc::new(floors));
     Ok(without_gap(log, cursor).await?)
+}
+
+/// The position of the first of a topic's last `count` events, read in bounded steps.
+async fn first_of_last(
+    log: &dyn Log,
+    topic: &Topic,
+    mut before: Position,
+    mut count: usize,
+) -> Result<Option<Position>, ReadError> {
+    let mut first = None;
+    while count > 0 {
+        let budget = Budget { events: count, bytes: STEP_BYTES };
+        let page = log.read_back(topic, Some(before), budget).await?;
+        let Some(oldest) = page.events.first() else { break };
+        first = Some(oldest.position);
+        before = oldest.position;
+        count = count.saturating_sub(page.events.len());
+        if !page.more {
+            break;
+        }
+    }
+    Ok(first)
 }

@@ -26,6 +26,11 @@ impl Subscription {
         Self { follower, hub, registration }
     }
 
+    #[cfg(test)]
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
     /// The next frames to write, in order; waits until there are some. `None`: the stream is
     /// complete. Dropping the future loses nothing.
     ///

@@ -4,6 +4,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{EventId, Millis, Position, Topic};
 
+/// Bytes that an event's name, publisher, source id and key may each have.
+pub const MAX_FIELD_BYTES: usize = 1024;
+
 /// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
@@ -58,19 +61,27 @@ impl Batch {
         self.0
     }
 
-    /// The size of its data in bytes.
+    /// Roughly the memory that it takes, in bytes.
     #[must_use]
-    pub fn data_bytes(&self) -> usize {
-        self.0.iter().map(|event| event.data.len()).sum()
+    pub fn cost(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        let cost = |event: &NewEvent| {
+            size_of::<NewEvent>()
+                + event.data.len()
+                + text(&event.event)
+                + text(&event.by)
+                + text(&event.source_id)
+        };
+        self.0.iter().map(cost).sum()
     }
 
-    /// Refuses what no record could hold: every field but the data is at most 65,535 bytes.
+    /// Refuses fields that would make memory bounds meaningless.
     pub(crate) fn check_fields(&self) -> Result<(), AppendError> {
         for event in &self.0 {
             for (field, value) in
                 [("name", &event.event), ("by", &event.by), ("source id", &event.source_id)]
             {
-                if value.as_ref().is_some_and(|value| value.len() > usize::from(u16::MAX)) {
+                if value.as_ref().is_some_and(|value| value.len() > MAX_FIELD_BYTES) {
                     return Err(AppendError::FieldTooLong { field });
                 }
             }
@@ -159,7 +170,7 @@ pub enum AppendError {
     #[error("this Idempotency-Key was used with another body: use a new key for a new event")]
     KeyReused,
     /// A field is longer than a record can hold.
-    #[error("the event's {field} is longer than 65,535 bytes: shorten it")]
+    #[error("the event's {field} is longer than {MAX_FIELD_BYTES} bytes: shorten it")]
     FieldTooLong {
         /// Which one.
         field: &'static str,

@@ -242,7 +242,8 @@ pub async fn read_back_finds_the_last(log: Tested) {
         ids.push(publish(&log, name, format!("{n}-{}", "x".repeat(300))).await);
     }
     let back = async |name: &str, before: Option<Position>, count| {
-        let page = log.read_back(&topic(name), before, count).await.expect("readable");
+        let page =
+            log.read_back(&topic(name), before, Budget::events(count)).await.expect("readable");
         let firsts = page.events.iter().map(|e| e.data.split('-').next().map(str::to_owned));
         (firsts.map(Option::unwrap_or_default).collect::<Vec<_>>(), page.more)
     };
@@ -255,6 +256,10 @@ pub async fn read_back_finds_the_last(log: Tested) {
     assert_eq!(back("rare", Some(ids[8].position), 9).await, (strings(&[7]), false));
     assert_eq!(back("rare", Some(ids[7].position), 9).await, (vec![], false));
     assert_eq!(back("nobody", None, 9).await, (vec![], false));
+    assert_eq!(back("common", None, 0).await, (vec![], true));
+    let small = Budget { events: 9, bytes: 1 };
+    let page = log.read_back(&topic("common"), None, small).await.expect("readable");
+    assert_eq!((page.events.len(), page.more), (1, true), "one, however large");
 }
 
 pub async fn conditions_hold(log: Tested) {
@@ -331,7 +336,7 @@ pub async fn erased_events_are_gone(log: Tested) {
     let erasure = log.erase(vec![ids[1], ids[3]]).await.expect("acknowledged");
     assert!(erasure > ids[3]);
     assert_eq!(texts(&all(&log, &Filter::All).await), ["0", "2"]);
-    let back = log.read_back(&topic("a"), None, 9).await.expect("readable");
+    let back = log.read_back(&topic("a"), None, Budget::events(9)).await.expect("readable");
     assert_eq!(texts(&back.events), ["0", "2"]);
     let page = tokio::time::timeout(DEADLINE, tail.next()).await.expect("told");
     let entries = page.expect("readable").expect("open").entries;
@@ -380,7 +385,7 @@ pub async fn retention_removes_the_oldest_and_says_so(log: Tested) {
     assert_eq!(numbers, (count - left.len()..count).collect::<Vec<_>>(), "none but the oldest");
     let bytes: usize = left.iter().map(|event| event.data.len()).sum();
     assert!(bytes as u64 <= log.retention().max_bytes, "{bytes} bytes are left");
-    let back = log.read_back(&topic("busy"), None, count).await.expect("readable");
+    let back = log.read_back(&topic("busy"), None, Budget::events(count)).await.expect("readable");
     assert_eq!((back.events.len(), back.more), (left.len(), false));
 }
 

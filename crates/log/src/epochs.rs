@@ -50,15 +50,18 @@ impl Epochs {
     #[must_use]
     pub fn from_spans(spans: Vec<EpochSpan>) -> Option<Self> {
         let (open, closed) = spans.split_last()?;
-        let ascending = spans.windows(2).all(|w| w[0].last < Some(w[1].first));
+        let ascending =
+            spans.windows(2).all(|w| w[0].last < Some(w[1].first) && w[0].first < w[1].first);
         let closed = closed.iter().all(|span| span.last.is_some()) && open.last.is_none();
         (ascending && closed).then_some(Self(spans))
     }
 
-    /// Closes the open epoch at `last` and opens `epoch` from `first` on. An epoch that holds
-    /// nothing is forgotten, if an older one already names its only cursor.
-    pub fn open(&mut self, epoch: Epoch, last: Position, first: Position) {
-        if self.0.len() > 1 && self.0.last().is_some_and(|open| open.first > last) {
+    /// Closes the open epoch at `last` and opens `epoch` from `first` on. An open epoch that
+    /// never gave out a position (none after `used`) is forgotten, if an older one already
+    /// names its only cursor.
+    pub fn open(&mut self, epoch: Epoch, last: Position, used: Position, first: Position) {
+        self.clamp(last);
+        if self.0.len() > 1 && self.0.last().is_some_and(|open| open.first > used.max(last)) {
             self.0.pop();
         } else if let Some(open) = self.0.last_mut() {
             open.last = Some(last);
@@ -66,6 +69,14 @@ impl Epochs {
         self.0.push(EpochSpan { epoch, first, last: None });
         if self.0.len() > MAX_EPOCHS {
             self.0.remove(0);
+        }
+    }
+
+    /// The log ends at `end`: what epochs held beyond is gone, so that ids of it are no longer
+    /// exact.
+    fn clamp(&mut self, end: Position) {
+        for span in &mut self.0 {
+            span.last = span.last.map(|last| last.min(end));
         }
     }
 
@@ -147,7 +158,7 @@ mod tests {
 
     fn two() -> Epochs {
         let mut epochs = Epochs::new(epoch("a"));
-        epochs.open(epoch("b"), Position(100), Position(500));
+        epochs.open(epoch("b"), Position(100), Position(100), Position(500));
         epochs
     }
 
@@ -182,12 +193,23 @@ mod tests {
         let mut epochs = Epochs::new(epoch("a"));
         let before = epochs.id(Position(0));
         for name in ["b", "c", "d"] {
-            epochs.open(epoch(name), Position(0), Position(1));
+            epochs.open(epoch(name), Position(0), Position(0), Position(1));
         }
         assert_eq!(epochs.spans().len(), 2);
         assert_eq!(epochs.resolve(&before, Position(0)), Resolution::At(Position(0)));
         assert_eq!(epochs.id(Position(0)), before);
         assert_eq!(epochs.current().as_str(), "d");
+    }
+
+    #[test]
+    fn an_epoch_that_may_have_given_ids_is_kept_and_a_shorter_log_is_told() {
+        let mut epochs = two();
+        epochs.open(epoch("c"), Position(60), Position(900), Position(901));
+        let end = Position(60);
+        assert_eq!(epochs.resolve(&id("a-80"), end), Resolution::Beyond { end });
+        assert_eq!(epochs.resolve(&id("b-501"), end), Resolution::Beyond { end });
+        assert_eq!(epochs.resolve(&id("a-60"), end), Resolution::At(end));
+        assert_eq!(epochs.to_string().parse::<Epochs>().unwrap(), epochs);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Selection {
 }
 
 /// Topics whose match is remembered, per selection.
-const MAX_KNOWN: usize = 65_536;
+const MAX_KNOWN: usize = 1024;
 
 impl Filter {
     /// Exactly these topics, each once however often it is named.

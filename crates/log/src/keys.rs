@@ -46,8 +46,10 @@ impl Keys {
         fingerprint: [u8; 16],
         at: (Position, Millis),
     ) {
-        let scoped = (topic.clone(), key.clone());
         let (position, time) = at;
+        // First: a key whose window is over begins anew.
+        self.expire(time);
+        let scoped = (topic.clone(), key.clone());
         match self.used.get_mut(&scoped) {
             Some(used) if used.fingerprint == fingerprint => used.positions.push(position),
             _ => {
@@ -55,7 +57,6 @@ impl Keys {
                 self.by_age.push_back((time, scoped));
             }
         }
-        self.expire(time);
     }
 
     /// Forgets keys, for when the batch that brought them failed.

@@ -26,7 +26,8 @@ mod topic;
 mod topics;
 
 pub use append::{
-    AppendError, AppendOptions, Appended, Batch, ExpectedLast, IdempotencyKey, NewEvent,
+    AppendError, AppendOptions, Appended, Batch, ExpectedLast, IdempotencyKey, MAX_FIELD_BYTES,
+    NewEvent,
 };
 pub use disk::{
     DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport, TornTail,

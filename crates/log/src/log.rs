@@ -33,8 +33,8 @@ pub trait Log: fmt::Debug + Send + Sync {
         options: AppendOptions,
     ) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
-    /// Reads entries that pass `filter` in `range`, in order, within `budget`. Erasures
-    /// pass every filter.
+    /// Reads entries that pass `filter` in `range`, in order, within `budget`. Erasures pass
+    /// [`Filter::All`] only.
     fn read(
         &self,
         range: ReadRange,
@@ -42,13 +42,13 @@ pub trait Log: fmt::Debug + Send + Sync {
         budget: Budget,
     ) -> BoxFuture<'_, Result<Page, ReadError>>;
 
-    /// The last `count` events of one topic at positions below `before` (from the end of
-    /// the log if `None`), oldest first.
+    /// The last events of one topic at positions below `before` (from the end of the log if
+    /// `None`), oldest first, within `budget`.
     fn read_back(
         &self,
         topic: &Topic,
         before: Option<Position>,
-        count: usize,
+        budget: Budget,
     ) -> BoxFuture<'_, Result<BackPage, ReadError>>;
 
     /// The id of a topic's last event, as conditions count it: erased or not, until retention
@@ -218,11 +218,33 @@ pub enum ReadError {
     Io(String),
 }
 
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
 /// Budget bookkeeping that every kind of log shares.
 #[derive(Debug)]
 pub(crate) struct PageBuilder {
     page: Page,
     left: Budget,
+}
+
+impl Budget {
+    /// So many events, whatever their size.
+    #[must_use]
+    pub fn events(events: usize) -> Self {
+        Self { events, bytes: usize::MAX }
+    }
+
+    /// Takes `cost` from what is left; `false` if it no longer fits.
+    pub(crate) fn take(&mut self, cost: usize) -> bool {
+        let fits = self.events > 0 && cost <= self.bytes;
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(cost);
+        fits
+    }
 }
 
 impl PageBuilder {
@@ -234,16 +256,12 @@ impl PageBuilder {
     pub(crate) fn push(&mut self, entry: Entry, filter: &Filter) -> bool {
         let wanted = match &entry {
             Entry::Event(record) => filter.matches(&record.topic),
-            Entry::Erasure { .. } => true,
+            Entry::Erasure { .. } => matches!(filter, Filter::All),
         };
         if wanted {
-            let cost = entry.cost();
-            let fits = self.left.events > 0 && cost <= self.left.bytes;
-            if !fits && !self.page.entries.is_empty() {
+            if !self.left.take(entry.cost()) && !self.page.entries.is_empty() {
                 return false;
             }
-            self.left.events = self.left.events.saturating_sub(1);
-            self.left.bytes = self.left.bytes.saturating_sub(cost);
             self.page.examined = entry.position();
             self.page.entries.push(entry);
         } else {

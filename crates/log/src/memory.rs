@@ -101,12 +101,13 @@ impl Inner {
                 && gone.contains(&record.position)
             {
                 // The place and `prev` stay, as in every log; the content does not.
-                self.bytes -= record.data.len() as u64;
+                self.bytes -= record.cost() as u64;
                 *record = Arc::new(Record {
                     data: Box::default(),
                     fields: crate::Fields { flags: ERASED, ..Default::default() },
                     ..Record::clone(record)
                 });
+                self.bytes += record.cost() as u64;
             }
         }
         let (position, _) = self.sequencer.take_place((self.clock)());
@@ -160,15 +161,22 @@ impl Inner {
         page.finish(removed)
     }
 
-    fn read_back(&self, topic: &Topic, before: Position, count: usize) -> BackPage {
+    fn read_back(&self, topic: &Topic, before: Position, mut budget: Budget) -> BackPage {
         let to = self.entries.partition_point(|entry| entry.position() < before);
         let events = self.entries.range(..to).rev().filter(|entry| !is_erased(entry));
         let mut events = events.filter_map(|entry| match entry {
             Entry::Event(record) if record.topic == *topic => Some(record.clone()),
             _ => None,
         });
-        let mut newest_first: Vec<_> = events.by_ref().take(count).collect();
-        let more = events.next().is_some();
+        let (mut newest_first, mut more) = (Vec::new(), false);
+        for record in events.by_ref() {
+            let first = budget.events > 0 && newest_first.is_empty();
+            more = !budget.take(record.cost()) && !first;
+            if more {
+                break;
+            }
+            newest_first.push(record);
+        }
         newest_first.reverse();
         BackPage { events: newest_first, more }
     }
@@ -204,9 +212,9 @@ impl Log for MemoryLog {
         &self,
         topic: &Topic,
         before: Option<Position>,
-        count: usize,
+        budget: Budget,
     ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
-        let page = self.lock().read_back(topic, before.unwrap_or(Position(u64::MAX)), count);
+        let page = self.lock().read_back(topic, before.unwrap_or(Position(u64::MAX)), budget);
         Box::pin(async { Ok(page) })
     }
 

@@ -28,7 +28,18 @@ impl Record {
     /// Roughly the memory it takes, in bytes: what budgets and windows count.
     #[must_use]
     pub fn cost(&self) -> usize {
-        size_of::<Self>() + self.data.len() + self.event.as_deref().map_or(0, str::len)
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        size_of::<Self>() + self.data.len() + text(&self.event) + self.fields.cost()
+    }
+}
+
+impl Fields {
+    fn cost(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        let key = self.key.as_ref().map_or(0, |(scope, key)| scope.len() + key.len());
+        let topics: usize = self.further_topics.iter().map(|topic| topic.len()).sum();
+        let unknown: usize = self.unknown.iter().map(|(_, value)| value.len()).sum();
+        text(&self.by) + text(&self.source_id) + key + topics + unknown
     }
 }
 

@@ -6,7 +6,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     AppendError, AppendOptions, Batch, Epochs, ExpectedLast, Fields, IdempotencyKey, Millis,
-    NewEvent, Position, Record, Topic, keys::Keys, log::last_id, topics::Topics,
+    NewEvent, Position, Record, Topic, append::MAX_FIELD_BYTES, keys::Keys, log::last_id,
+    topics::Topics,
 };
 
 #[derive(Debug)]
@@ -42,13 +43,13 @@ impl Sequencer {
         self.next
     }
 
-    /// Recalls the idempotency key of a stored record.
-    pub(crate) fn recall(&mut self, record: &Record) {
+    /// Recalls the idempotency key of a stored record, scoped to the first topic of its batch.
+    pub(crate) fn recall(&mut self, record: &Record, first: &Topic) {
         if let (Some((scope, key)), Some(fingerprint)) =
             (&record.fields.key, record.fields.fingerprint)
         {
             let key = IdempotencyKey { scope: scope.clone(), key: key.clone() };
-            self.keys.add(&record.topic, &key, fingerprint, (record.position, record.time));
+            self.keys.add(first, &key, fingerprint, (record.position, record.time));
         }
     }
 
@@ -65,7 +66,7 @@ impl Sequencer {
         let time = now.max(self.last_time);
         let keyed = options.key.map(|key| (key, batch.fingerprint()));
         let longest = keyed.as_ref().map_or(0, |(key, _)| key.key.len().max(key.scope.len()));
-        if longest > usize::from(u16::MAX) {
+        if longest > MAX_FIELD_BYTES {
             return Err(AppendError::FieldTooLong { field: "idempotency key" });
         }
         if let Some((key, fingerprint)) = &keyed

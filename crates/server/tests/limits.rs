@@ -186,8 +186,9 @@ fn a_subscriber_that_never_reads_is_cut_off_and_delays_nobody() {
         newcomer.response().is_ok_and(|response| response.status == 200)
     });
     drop(stuck);
-    let metrics = get(server.addr, "/metrics", &[]).text();
-    assert!(metrics.contains("eventwall_slow_peers_total 1\n"), "{metrics}");
+    until("it is counted", || {
+        get(server.addr, "/metrics", &[]).text().contains("eventwall_slow_peers_total 1\n")
+    });
 }
 
 #[test]

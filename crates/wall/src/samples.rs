@@ -10,7 +10,7 @@ use std::{
 
 use axum::extract::State;
 use eventwall_hub::{Hub, check_event_name, normalize_data};
-use eventwall_log::{AppendError, AppendOptions, NewEvent, Topic};
+use eventwall_log::{AppendError, AppendOptions, Budget, NewEvent, Topic};
 use eventwall_server::{Problem, append_problem};
 use eventwall_sse::{Decoder, Item};
 use http::{HeaderMap, StatusCode, Uri};
@@ -150,7 +150,7 @@ pub(crate) async fn start(
     let (_, topic) = wall_of(&uri)?;
     same_origin(&headers)?;
     wall.app.hub.health().map_err(|reason| append_problem(&AppendError::Stopped { reason }))?;
-    let any = wall.app.hub.log().read_back(&topic, None, 1).await;
+    let any = wall.app.hub.log().read_back(&topic, None, Budget::events(1)).await;
     let any = any.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
     if !any.events.is_empty() {
         return Err(conflict("this wall has posts already: sample posts are for an empty one"));

@@ -360,3 +360,55 @@ async fn ephemeral_events_reach_who_is_live_and_leave_no_trace() {
     assert_eq!(tick.last_event_id, cursor.to_string());
     assert_eq!(told(&until(&mut elsewhere, "eventwall:tick").await), ["tick"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_after_a_start_by_time_is_no_gap_either() {
+    let hub = hub_with(3000, 1000);
+    for n in 0..50 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    let mut stream = subscribe(&hub, &["a"], Start::Since(0)).await;
+    // The line breaks after the first tick.
+    let tick = until(&mut stream, "eventwall:tick").await.remove(0);
+    let mut again = subscribe(&hub, &["a"], Start::Resume(tick.last_event_id)).await;
+    let events = until(&mut again, "eventwall:live").await;
+    assert!(!told(&events).contains(&"gap"), "{:?}", told(&events));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_caught_up_holds_nothing_but_a_cursor() {
+    let hub = hub_with(1 << 30, 3000);
+    for _ in 0..40 {
+        publish(&hub, "a", &"x".repeat(1000)).await;
+    }
+    let mut stream = subscribe(&hub, &["a"], Start::Last(30)).await;
+    until(&mut stream, "eventwall:live").await;
+    publish(&hub, "a", "end").await;
+    until(&mut stream, "end").await;
+    assert_eq!(stream.follower().holds(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_is_said_at_once_also_when_the_window_is_a_moment_behind() {
+    let hub = hub();
+    let id = publish(&hub, "a", "1").await;
+    // On this one thread the tail task runs only once this one waits.
+    publish(&hub, "b", "elsewhere").await;
+    let began = tokio::time::Instant::now();
+    let mut stream = subscribe(&hub, &["a"], Start::After(id)).await;
+    until(&mut stream, "eventwall:live").await;
+    assert_eq!(began.elapsed().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_keep_their_bytes_and_go_on() {
+    let hub = hub();
+    for n in 0..20 {
+        publish(&hub, "a", &format!("{n}:{}", "x".repeat(500_000))).await;
+    }
+    let page = hub.page(filter(&["a"]), &Start::Last(20), 1000).await.unwrap();
+    assert!(page.more && page.events.len() < 10, "{} events", page.events.len());
+    assert!(page.events.last().unwrap().record().data.starts_with("19:"));
+    let mut stream = subscribe(&hub, &["a"], Start::Last(20)).await;
+    assert_eq!(until(&mut stream, "eventwall:live").await.len(), 22, "a stream brings them all");
+}

@@ -21,7 +21,8 @@ struct Place {
 pub(crate) fn overwrite(index: &SharedIndex, erased: &[Position]) -> io::Result<()> {
     let mut files = BTreeMap::new();
     for position in erased {
-        if let Some((name, place)) = find(index, *position) {
+        if let Some(found) = find(index, *position) {
+            let (name, place) = found?;
             zero(&place, *position)?;
             files.insert(name, place.file);
         }
@@ -29,14 +30,15 @@ pub(crate) fn overwrite(index: &SharedIndex, erased: &[Position]) -> io::Result<
     files.values().try_for_each(|file| file.sync())
 }
 
-fn find(index: &SharedIndex, position: Position) -> Option<(Arc<str>, Place)> {
+fn find(index: &SharedIndex, position: Position) -> Option<io::Result<(Arc<str>, Place)>> {
     let index = index.read();
     let at = index.segments.partition_point(|segment| segment.last < position);
     let segment = index.segments.get(at)?;
     let block = Segment::block_of(&segment.blocks, position);
     let start = segment.blocks.get(block)?.offset;
     let end = segment.blocks.get(block + 1).map_or(segment.len, |block| block.offset);
-    Some((segment.name.clone(), Place { file: segment.file.clone(), start, end }))
+    let file = segment.file.get();
+    Some(file.map(|file| (segment.name.clone(), Place { file, start, end })))
 }
 
 fn zero(place: &Place, position: Position) -> io::Result<()> {

@@ -107,6 +107,7 @@ pub(crate) enum Body {
     Blank(Record),
     Erasure {
         position: Position,
+        time: Millis,
         erased: Vec<Position>,
     },
 }
@@ -114,6 +115,14 @@ pub(crate) enum Body {
 impl Body {
     pub(crate) fn is_event(&self) -> bool {
         !matches!(self, Self::Erasure { .. })
+    }
+
+    pub(crate) fn time(&self) -> Millis {
+        match self {
+            Self::Event(record) => record.time,
+            Self::Blank(record) => record.time,
+            Self::Erasure { time, .. } => *time,
+        }
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -132,7 +141,10 @@ pub(crate) enum Decoded {
     Entry(Stored),
     /// The bytes end before the entry does, which takes this many in all.
     Incomplete(usize),
+    /// No intact entry: a write that a crash cut short, or damage.
     Bad(&'static str),
+    /// An intact entry that says nothing to this version: no crash made it so.
+    Strange,
 }
 
 pub(crate) fn encode_event(out: &mut Vec<u8>, record: &Record, more: bool, unsynced: u32) {
@@ -233,7 +245,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
     let data = (crc32fast::hash(data) == data_crc).then_some(data);
     match decode_body(head, data) {
         Some((body, more)) => Decoded::Entry(Stored { body, more, unsynced, len, data_len }),
-        None => Decoded::Bad("an entry makes no sense"),
+        None => Decoded::Strange,
     }
 }
 
@@ -245,7 +257,7 @@ fn decode_body(head: &[u8], data: Option<&[u8]>) -> Option<(Body, bool)> {
     if kind == KIND_ERASURE {
         let chunks = data?.chunks_exact(8);
         let erased = chunks.filter_map(|c| Some(Position(u64::from_le_bytes(c.try_into().ok()?))));
-        return Some((Body::Erasure { position, erased: erased.collect() }, more));
+        return Some((Body::Erasure { position, time, erased: erased.collect() }, more));
     }
     if kind != KIND_EVENT {
         return None;

@@ -31,6 +31,11 @@ impl FsMedium {
         for folder in ["log", "state"] {
             std::fs::create_dir_all(root.join(folder)).map_err(unwritable)?;
         }
+        // The folders' own names must survive, too.
+        let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        for folder in [Some(root.as_path()), parent].into_iter().flatten() {
+            sync_folder(folder).map_err(unwritable)?;
+        }
         let lock =
             OpenOptions::new().create(true).write(true).truncate(false).open(root.join("lock"));
         let lock = lock.map_err(unwritable)?;

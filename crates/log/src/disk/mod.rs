@@ -1,13 +1,14 @@
 //! The disk log: segments of checksummed entries, one writer that groups waiting publishes
 //! into one sync, and readers that see only what is committed.
 //!
-//! * `format` is bytes, `segment` an indexed file, `scan` a walk through one.
+//! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
 //! * `open` recovers; `writer` appends and `erase` overwrites; `index` is what readers see; `read` reads.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
 //! Nothing but the writer thread ever writes to a log file.
 
 mod erase;
+mod file;
 mod format;
 mod fs;
 mod index;
@@ -124,8 +125,7 @@ impl DiskLog {
         let (recovered, report) = open::open(&medium, &config)?;
         let index = Arc::new(SharedIndex::new(recovered.index));
         // A crash may have come between an erasure and the overwriting that it asks for.
-        let erased: Vec<_> = index.read().erased.iter().copied().collect();
-        erase::overwrite(&index, &erased)?;
+        erase::overwrite(&index, &recovered.to_overwrite)?;
         let (end_sender, end) = watch::channel(recovered.end);
         let (queue, commands) = Queue::new();
         let writer =
@@ -146,7 +146,7 @@ impl Log for DiskLog {
     ) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            let bytes = batch.data_bytes();
+            let bytes = batch.cost();
             self.queue
                 .send(bytes, |permit| Command::Append { batch, options, reply, permit })
                 .await?;
@@ -167,9 +167,9 @@ impl Log for DiskLog {
         &self,
         topic: &Topic,
         before: Option<Position>,
-        count: usize,
+        budget: Budget,
     ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
-        read::read_back(&self.index, topic.clone(), before, count)
+        read::read_back(&self.index, topic.clone(), before, budget)
     }
 
     fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
@@ -196,7 +196,8 @@ impl Log for DiskLog {
     }
 
     fn end(&self) -> Position {
-        *self.end.borrow()
+        // Not the watch: readers may see a commit a moment before it is announced.
+        self.index.read().end
     }
 
     fn erase(&self, positions: Vec<Position>) -> BoxFuture<'_, Result<Position, AppendError>> {

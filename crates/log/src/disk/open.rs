@@ -8,7 +8,7 @@ use super::{
     format::{Body, SegmentHeader, Stored},
     index::{Index, Recent},
     persist::{Persist, RESERVE},
-    scan::{Step, Walk, read_header, was_synced},
+    scan::{STRANGE, Step, Walk, read_header, was_synced},
     segment::Segment,
     writer::WriterState,
 };
@@ -96,6 +96,8 @@ pub(crate) struct Recovered {
     pub(crate) index: Index,
     pub(crate) writer: WriterState,
     pub(crate) end: Position,
+    /// Erased events whose data is still on the disk.
+    pub(crate) to_overwrite: Vec<Position>,
 }
 
 pub(crate) fn open(
@@ -104,7 +106,7 @@ pub(crate) fn open(
 ) -> Result<(Recovered, OpenReport), OpenError> {
     let persist = Persist::new(FileState::new(medium.clone()));
     let mut recovery = Recovery::new(medium, &persist, config)?;
-    for name in segment_names(&**medium)? {
+    for name in recovery.names.clone() {
         recovery.segment(name)?;
     }
     recovery.close_gaps(&persist)?;
@@ -120,6 +122,9 @@ fn segment_names(medium: &dyn Medium) -> io::Result<Vec<String>> {
     Ok(names.into_iter().map(|name| format!("log/{name}")).collect())
 }
 
+/// No torn write makes an intact entry with an impossible position.
+const OUT_OF_ORDER: &str = "an entry is out of order";
+
 struct Recovery<'a> {
     medium: &'a Arc<dyn Medium>,
     index: Index,
@@ -128,8 +133,12 @@ struct Recovery<'a> {
     time: Millis,
     /// Positions whose data may lawfully be overwritten.
     blanked: HashSet<Position>,
-    /// Segment names still to come: only the last may have a torn tail.
-    last_name: Option<String>,
+    /// Those whose data was found overwritten.
+    blank: HashSet<Position>,
+    /// In order; only the last may have a torn tail.
+    names: Vec<String>,
+    /// The segment that was active at the last orderly close, and its length then.
+    closed: Option<(String, u64)>,
     stored_epochs: Option<(Epochs, Position)>,
 }
 
@@ -156,14 +165,16 @@ impl<'a> Recovery<'a> {
             report: OpenReport::default(),
             time: 0,
             blanked,
-            last_name: segment_names(&**medium)?.pop(),
+            blank: HashSet::new(),
+            names: segment_names(&**medium)?,
+            closed: persist.closed()?,
             stored_epochs: persist.epochs()?,
         })
     }
 
     fn segment(&mut self, name: String) -> Result<(), OpenError> {
         let file = self.medium.open(&name)?;
-        let is_last = self.last_name.as_ref() == Some(&name);
+        let is_last = self.names.last() == Some(&name);
         let header = match SegmentHeader::decode(&read_header(&*file)?) {
             Ok(header) => header,
             // A crash while the file was created: no entry was ever in it.
@@ -177,14 +188,16 @@ impl<'a> Recovery<'a> {
             return Err(damaged(&name, 0, "a segment before it is missing"));
         }
         self.index.end = header.follows;
-        self.index.segments.push(Segment::new(name.into(), header, file));
-        self.entries(is_last)
+        self.index.segments.push(Segment::new(self.medium, name.into(), header, file));
+        self.entries(is_last)?;
+        self.index.segments.iter().for_each(|segment| segment.file.release());
+        Ok(())
     }
 
     /// Takes in the entries of the segment just pushed, batch by batch.
     fn entries(&mut self, is_last: bool) -> Result<(), OpenError> {
         let Some(segment) = self.index.segments.last() else { return Ok(()) };
-        let (name, file) = (segment.name.clone(), segment.file.clone());
+        let (name, file) = (segment.name.clone(), segment.file.get()?);
         let end = file.len()?;
         let mut walk = Walk::new(file.clone(), segment.len, end);
         let mut batch: Vec<Stored> = Vec::new();
@@ -201,15 +214,22 @@ impl<'a> Recovery<'a> {
                     let complete = !stored.more;
                     batch.push(stored);
                     if complete {
-                        batch.drain(..).for_each(|stored| self.add(stored));
+                        self.add_batch(batch.drain(..));
                     }
                 }
-                Step::End if batch.is_empty() => return Ok(()),
+                // What a kill left in the system's cache is about to be shown and built upon,
+                // so it must be on the disk first.
+                Step::End if batch.is_empty() && end >= self.closed_len(&name) => {
+                    return if is_last { Ok(file.sync()?) } else { Ok(()) };
+                }
+                Step::End if batch.is_empty() => break (end, "the file is shorter than it was"),
+                Step::Strange(offset) => return Err(damaged(&name, offset, STRANGE)),
                 Step::End => break (end, "the file ends in the middle of a batch"),
                 Step::Bad(offset, what) => break (offset, what),
             }
         };
-        if !is_last || was_synced(&*file, offset, end)? {
+        let was_whole = offset < self.closed_len(&name) || was_synced(&*file, offset, end)?;
+        if !is_last || was_whole || what == OUT_OF_ORDER {
             return Err(damaged(&name, offset, what));
         }
         let cut = if batch.is_empty() { offset } else { batch_start };
@@ -219,34 +239,72 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    fn check(&self, stored: &Stored, before: Option<&Stored>) -> Result<(), &'static str> {
+    /// How long the segment was when the log was last closed in order; 0 if that was another.
+    fn closed_len(&self, name: &str) -> u64 {
+        self.closed.as_ref().filter(|(closed, _)| closed == name).map_or(0, |(_, len)| *len)
+    }
+
+    fn check(&mut self, stored: &Stored, before: Option<&Stored>) -> Result<(), &'static str> {
         let position = stored.body.position();
         let last = before.map_or(self.index.end, |stored| stored.body.position());
         let base = self.index.segments.last().map_or(Position::START, |s| s.header.base);
         if position <= last || position < base {
-            return Err("an entry is out of order");
+            return Err(OUT_OF_ORDER);
         }
-        if matches!(stored.body, Body::Blank(_)) && !self.blanked.contains(&position) {
+        if matches!(stored.body, Body::Blank(_)) && !self.may_be_blank(position) {
             return Err("the checksum of an event's data is wrong");
         }
         Ok(())
     }
 
-    fn add(&mut self, stored: Stored) {
-        self.report.entries += 1;
-        let len = stored.len as u64;
-        let entry = match stored.body {
-            Body::Event(record) => {
-                self.time = record.time;
-                self.sequencer.recall(&record);
-                Entry::Event(record)
+    /// Whether an event was erased, by the list in the state or, should that be lost or old,
+    /// by any erasure in the log.
+    fn may_be_blank(&mut self, position: Position) -> bool {
+        if !self.blanked.contains(&position) {
+            let names = self.names.clone();
+            names.iter().for_each(|name| drop(self.collect_erasures(name)));
+        }
+        self.blanked.contains(&position)
+    }
+
+    fn collect_erasures(&mut self, name: &str) -> io::Result<()> {
+        let file = self.medium.open(name)?;
+        let end = file.len()?;
+        let mut walk = Walk::new(file, super::format::SEGMENT_HEADER as u64, end);
+        while let Step::Entry(_, stored) = walk.next()? {
+            if let Body::Erasure { erased, .. } = stored.body {
+                self.blanked.extend(erased);
             }
-            Body::Blank(record) => Entry::Event(Arc::new(record)),
-            Body::Erasure { position, erased } => {
+        }
+        Ok(())
+    }
+
+    fn add_batch(&mut self, batch: impl Iterator<Item = Stored>) {
+        let mut first = None;
+        for stored in batch {
+            self.report.entries += 1;
+            self.time = self.time.max(stored.body.time());
+            let len = stored.len as u64;
+            let entry = self.entry(stored.body);
+            if let Entry::Event(record) = &entry {
+                let first = first.get_or_insert_with(|| record.topic.clone());
+                self.sequencer.recall(record, first);
+            }
+            self.index.add(&entry, self.time, len);
+        }
+    }
+
+    fn entry(&mut self, body: Body) -> Entry {
+        match body {
+            Body::Event(record) => Entry::Event(record),
+            Body::Blank(record) => {
+                self.blank.insert(record.position);
+                Entry::Event(Arc::new(record))
+            }
+            Body::Erasure { position, erased, .. } => {
                 Entry::Erasure { position, erased: erased.into() }
             }
-        };
-        self.index.add(&entry, self.time, len);
+        }
     }
 
     /// Learns what was removed before the first segment.
@@ -273,24 +331,26 @@ impl<'a> Recovery<'a> {
         let epoch = Epoch::random();
         let epochs = match epochs {
             Some(mut epochs) => {
-                epochs.open(epoch.clone(), last, first);
+                epochs.open(epoch.clone(), last, reserved, first);
                 epochs
             }
             None => Epochs::new(epoch.clone()),
         };
         let reserved = Position(first.0 + RESERVE);
         persist.put_epochs(&epochs, reserved)?;
-        self.drop_empty_segments()?;
         let header = SegmentHeader { base: first, follows: last, epoch };
-        let segment = Segment::create(&**self.medium, header)?;
-        let file = segment.file.clone();
+        let segment = Segment::create(self.medium, header)?;
+        let file = segment.file.get()?;
+        self.drop_empty_segments(&segment.name)?;
         self.index.segments.push(segment);
         self.index.epochs = Arc::new(epochs);
         self.index.recent = Recent::new(last);
         self.report.bytes = self.index.bytes();
         self.sequencer.resume(first, self.time);
         let writer = WriterState { sequencer: self.sequencer, persist, file, reserved };
-        Ok(Recovered { index: self.index, writer, end: last })
+        let blank = |position: &&Position| !self.blank.contains(position);
+        let to_overwrite = self.index.erased.iter().filter(blank).copied().collect();
+        Ok(Recovered { index: self.index, writer, end: last, to_overwrite })
     }
 
     /// The epochs on record, or else what the segments tell of them.
@@ -314,11 +374,15 @@ impl<'a> Recovery<'a> {
         (epochs, Position(self.index.end.0 + unknown))
     }
 
-    fn drop_empty_segments(&mut self) -> Result<(), OpenError> {
+    /// Only once there is a new one: a log without any segment would not know how far it was.
+    fn drop_empty_segments(&mut self, new: &str) -> Result<(), OpenError> {
         for segment in self.index.segments.extract_if(.., |segment| segment.is_empty()) {
-            self.medium.remove(&segment.name)?;
+            // One of the same name is the new one, in its place.
+            if *segment.name != *new {
+                self.medium.remove(&segment.name)?;
+            }
         }
-        Ok(())
+        Ok(self.medium.sync_folder("log")?)
     }
 }
 

@@ -46,17 +46,32 @@ impl Persist {
         Ok(through)
     }
 
-    pub(crate) fn put_watermarks(
-        &self,
-        topics: &Topics,
-        through: Position,
-    ) -> Result<(), StateError> {
+    /// The text of the watermarks, made while the index is at hand.
+    pub(crate) fn watermarks(topics: &Topics, through: Position) -> String {
         let (emptied, forgotten) = topics.watermarks();
         let mut text = format!("{through}\n{forgotten}\n");
         for (topic, last) in emptied {
             text.push_str(&format!("{last} {topic}\n"));
         }
-        self.put("watermarks", &text)
+        text
+    }
+
+    pub(crate) fn put_watermarks(&self, text: &str) -> Result<(), StateError> {
+        self.put("watermarks", text)
+    }
+
+    /// The segment that was active when the log was last closed in order, and its length: up to
+    /// there nothing was unfinished.
+    pub(crate) fn closed(&self) -> Result<Option<(String, u64)>, StateError> {
+        let text = self.text("closed")?;
+        Ok(text.and_then(|text| {
+            let (name, len) = text.split_once(' ')?;
+            Some((name.to_owned(), len.parse().ok()?))
+        }))
+    }
+
+    pub(crate) fn put_closed(&self, name: &str, len: u64) -> Result<(), StateError> {
+        self.put("closed", &format!("{name} {len}"))
     }
 
     /// Positions whose data may have been overwritten.

@@ -9,7 +9,7 @@ use super::{
     MediumFile,
     format::{Body, Stored},
     index::{Index, SharedIndex},
-    scan::{Step, Walk},
+    scan::{STRANGE, Step, Walk},
     segment::{Block, Segment},
 };
 use crate::{
@@ -21,37 +21,38 @@ use crate::{
 const MAX_SEGMENTS: usize = 4;
 
 pub(crate) fn read(
-    index: &SharedIndex,
+    shared: &Arc<SharedIndex>,
     range: ReadRange,
     filter: Filter,
     budget: Budget,
 ) -> BoxFuture<'static, Result<Page, ReadError>> {
     let snapshot = {
-        let index = index.read();
+        let index = shared.read();
         let range = ReadRange { through: range.through.min(index.end), ..range };
         if let Some(page) = from_memory(&index, range, &filter, budget) {
             return Box::pin(async { Ok(page) });
         }
-        Snapshot::forward(&index, range, &filter)
+        Snapshot::forward(shared, &index, range, &filter)
     };
-    Box::pin(blocking(move || snapshot.read(&filter, budget)))
+    Box::pin(blocking(move || snapshot?.read(&filter, budget)))
 }
 
 pub(crate) fn read_back(
-    index: &SharedIndex,
+    shared: &Arc<SharedIndex>,
     topic: Topic,
     before: Option<Position>,
-    count: usize,
+    budget: Budget,
 ) -> BoxFuture<'static, Result<BackPage, ReadError>> {
-    let back = Back::new(&index.read(), topic, before.unwrap_or(Position(u64::MAX)), count);
-    Box::pin(blocking(move || back.read()))
+    let before = before.unwrap_or(Position(u64::MAX));
+    let back = Back::new(shared, &shared.read(), topic, before, budget);
+    Box::pin(blocking(move || back?.read()))
 }
 
 pub(crate) fn position_before(
-    index: &SharedIndex,
+    shared: &Arc<SharedIndex>,
     time: Millis,
 ) -> BoxFuture<'static, Result<Position, ReadError>> {
-    let index = index.read();
+    let index = shared.read();
     let older = |block: &Block| block.time < time;
     let begins_older = |segment: &Segment| segment.blocks.first().is_some_and(older);
     let segment = index.segments.iter().rfind(|segment| begins_older(segment));
@@ -62,9 +63,9 @@ pub(crate) fn position_before(
     // the first of what follows it.
     let block = segment.blocks.partition_point(older) - 1;
     let end = segment.blocks.get(block + 1).map_or(segment.len, |next| next.offset);
-    let stretch = Stretch::between(segment, segment.blocks[block].offset, end);
+    let stretch = Stretch::between(shared, segment, segment.blocks[block].offset, end);
     let first = segment.blocks[block].first;
-    Box::pin(blocking(move || stretch.last_older(first, time)))
+    Box::pin(blocking(move || stretch?.last_older(first, time)))
 }
 
 fn from_memory(index: &Index, range: ReadRange, filter: &Filter, budget: Budget) -> Option<Page> {
@@ -84,6 +85,7 @@ fn from_memory(index: &Index, range: ReadRange, filter: &Filter, budget: Budget)
 /// A committed stretch of a segment file.
 #[derive(Debug)]
 struct Stretch {
+    shared: Arc<SharedIndex>,
     name: Arc<str>,
     file: Arc<dyn MediumFile>,
     start: u64,
@@ -101,7 +103,12 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn forward(index: &Index, range: ReadRange, filter: &Filter) -> Self {
+    fn forward(
+        shared: &Arc<SharedIndex>,
+        index: &Index,
+        range: ReadRange,
+        filter: &Filter,
+    ) -> io::Result<Self> {
         let removed = index.topics.removed_after(filter, range.after);
         let removed = removed.map(|position| position.min(range.through));
         let mut range = ReadRange { after: range.after.max(removed.unwrap_or_default()), ..range };
@@ -116,10 +123,10 @@ impl Snapshot {
                 break;
             }
             if may_match(segment, filter) {
-                stretches.push(Stretch::from(segment, range.after));
+                stretches.push(Stretch::from(shared, segment, range.after)?);
             }
         }
-        Self { stretches, range, erased: index.erased.clone(), removed }
+        Ok(Self { stretches, range, erased: index.erased.clone(), removed })
     }
 
     fn read(self, filter: &Filter, budget: Budget) -> Result<Page, ReadError> {
@@ -134,7 +141,9 @@ impl Snapshot {
                 if position <= self.range.after || self.erased.contains(&position) {
                     continue;
                 }
-                if !page.push(stretch.entry(&walk, stored)?, filter) {
+                if let Some(entry) = stretch.entry(&walk, stored)?
+                    && !page.push(entry, filter)
+                {
                     return Ok(page.finish(self.removed));
                 }
             }
@@ -145,52 +154,63 @@ impl Snapshot {
     }
 }
 
-/// Erasures pass every filter, so a segment is skipped only for what it cannot hold.
+/// Whether the segment holds something that the filter passes.
 fn may_match(segment: &Segment, filter: &Filter) -> bool {
     match filter {
         Filter::All => true,
-        Filter::Selection(_) => {
-            segment.topics.keys().any(|topic| filter.matches(topic)) || segment.topics.is_empty()
-        }
-        Filter::Topics(topics) => {
-            topics.iter().any(|topic| segment.topics.contains_key(topic))
-                || segment.topics.is_empty()
-        }
+        Filter::Selection(_) => segment.topics.keys().any(|topic| filter.matches(topic)),
+        Filter::Topics(topics) => topics.iter().any(|topic| segment.topics.contains_key(topic)),
     }
 }
 
 impl Stretch {
     /// From the block that holds what comes after `after`.
-    fn from(segment: &Segment, after: Position) -> Self {
+    fn from(shared: &Arc<SharedIndex>, segment: &Segment, after: Position) -> io::Result<Self> {
         let block = Segment::block_of(&segment.blocks, after.next());
         let start = segment.blocks.get(block).map_or(segment.len, |block| block.offset);
-        Self::between(segment, start, segment.len)
+        Self::between(shared, segment, start, segment.len)
     }
 
-    fn between(segment: &Segment, start: u64, end: u64) -> Self {
-        let (name, file) = (segment.name.clone(), segment.file.clone());
-        Self { name, file, start, end, last: segment.last }
+    fn between(
+        shared: &Arc<SharedIndex>,
+        segment: &Segment,
+        start: u64,
+        end: u64,
+    ) -> io::Result<Self> {
+        let (shared, name, file) = (shared.clone(), segment.name.clone(), segment.file.get()?);
+        Ok(Self { shared, name, file, start, end, last: segment.last })
     }
 
     fn step(&self, walk: &mut Walk) -> Result<Option<Stored>, ReadError> {
-        match walk.next().map_err(|error: io::Error| ReadError::Io(error.to_string()))? {
+        match walk.next()? {
             Step::Entry(_, stored) => Ok(Some(stored)),
             Step::End => Ok(None),
             Step::Bad(offset, what) => Err(self.damaged(offset, what)),
+            Step::Strange(offset) => Err(self.damaged(offset, STRANGE)),
         }
     }
 
-    fn entry(&self, walk: &Walk, stored: Stored) -> Result<Entry, ReadError> {
+    /// What may be shown of an entry: nothing, if it was erased since the read began.
+    fn entry(&self, walk: &Walk, stored: Stored) -> Result<Option<Entry>, ReadError> {
         match stored.body {
-            Body::Event(record) => Ok(Entry::Event(record)),
-            Body::Erasure { position, erased } => {
-                Ok(Entry::Erasure { position, erased: erased.into() })
+            Body::Event(record) => Ok(Some(Entry::Event(record))),
+            Body::Erasure { position, erased, .. } => {
+                Ok(Some(Entry::Erasure { position, erased: erased.into() }))
             }
-            Body::Blank(_) => Err(self.damaged(
-                walk.offset() - stored.len as u64,
-                "the checksum of an event's data is wrong",
-            )),
+            Body::Blank(record) => {
+                self.check_erased(walk, stored.len, record.position)?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Data that is not what was written is damage, unless it was erased.
+    fn check_erased(&self, walk: &Walk, len: usize, position: Position) -> Result<(), ReadError> {
+        if self.shared.read().erased.contains(&position) {
+            return Ok(());
+        }
+        let what = "the checksum of an event's data is wrong";
+        Err(self.damaged(walk.offset() - len as u64, what))
     }
 
     /// The last position before the first event of the stretch that is not older than `time`.
@@ -198,11 +218,10 @@ impl Stretch {
         let mut walk = Walk::new(self.file.clone(), self.start, self.end);
         let mut last = first.before();
         while let Some(stored) = self.step(&mut walk)? {
-            match &stored.body {
-                Body::Event(record) if record.time >= time => break,
-                Body::Blank(record) if record.time >= time => break,
-                body => last = body.position(),
+            if stored.body.is_event() && stored.body.time() >= time {
+                break;
             }
+            last = stored.body.position();
         }
         Ok(last)
     }
@@ -219,55 +238,61 @@ struct Back {
     segments: Vec<(Stretch, Position, Arc<Vec<Block>>)>,
     topic: Topic,
     before: Position,
-    count: usize,
+    budget: Budget,
     removed: Position,
     erased: Arc<HashSet<Position>>,
+    newest_first: Vec<Arc<Record>>,
+    more: bool,
 }
 
 impl Back {
-    fn new(index: &Index, topic: Topic, before: Position, count: usize) -> Self {
+    fn new(
+        shared: &Arc<SharedIndex>,
+        index: &Index,
+        topic: Topic,
+        before: Position,
+        budget: Budget,
+    ) -> io::Result<Self> {
         let state = index.topics.get(&topic);
         let holds =
             |segment: &&Segment| segment.topics.get(&topic).is_some_and(|span| span.first < before);
         let segments = index.segments.iter().rev().filter(holds).map(|segment| {
-            let stretch = Stretch::between(segment, 0, segment.len);
-            (stretch, segment.header.base, segment.blocks.clone())
+            let stretch = Stretch::between(shared, segment, 0, segment.len)?;
+            Ok((stretch, segment.header.base, segment.blocks.clone()))
         });
-        let segments = segments.collect();
-        let before = before.min(state.last.next());
-        Self {
-            segments,
+        Ok(Self {
+            segments: segments.collect::<io::Result<_>>()?,
+            before: before.min(state.last.next()),
             topic,
-            before,
-            count,
+            budget,
             removed: state.removed,
             erased: index.erased.clone(),
-        }
+            newest_first: Vec::new(),
+            more: false,
+        })
     }
 
     fn read(mut self) -> Result<BackPage, ReadError> {
-        let mut newest_first: Vec<Arc<Record>> = Vec::new();
         for (stretch, base, blocks) in std::mem::take(&mut self.segments) {
-            if self.before > base {
-                self.read_segment(&stretch, &blocks, &mut newest_first)?;
-            }
-            if newest_first.len() > self.count {
-                break;
+            if self.before > base && !self.more {
+                self.read_segment(&stretch, &blocks)?;
             }
         }
-        let more = newest_first.len() > self.count;
-        newest_first.truncate(self.count);
-        newest_first.reverse();
-        Ok(BackPage { events: newest_first, more })
+        self.newest_first.reverse();
+        Ok(BackPage { events: self.newest_first, more: self.more })
     }
 
-    /// Finds one event more than asked for, to know whether there are more.
-    fn read_segment(
-        &mut self,
-        stretch: &Stretch,
-        blocks: &[Block],
-        found: &mut Vec<Arc<Record>>,
-    ) -> Result<(), ReadError> {
+    /// Takes the next older event, or notes that there is one more.
+    fn take(&mut self, record: Arc<Record>) {
+        let first = self.newest_first.is_empty() && self.budget.events > 0;
+        if self.budget.take(record.cost()) || first {
+            self.newest_first.push(record);
+        } else {
+            self.more = true;
+        }
+    }
+
+    fn read_segment(&mut self, stretch: &Stretch, blocks: &[Block]) -> Result<(), ReadError> {
         let mut block = Segment::block_of(blocks, self.before.before());
         loop {
             let Some(start) = blocks.get(block) else { return Ok(()) };
@@ -276,9 +301,9 @@ impl Back {
             while let Some((record, visible)) = in_block.pop() {
                 self.before = record.prev.next();
                 if visible {
-                    found.push(record);
+                    self.take(record);
                 }
-                if found.len() > self.count || self.before <= self.removed.next() {
+                if self.more || self.before <= self.removed.next() {
                     return Ok(());
                 }
             }
@@ -307,16 +332,16 @@ impl Back {
             if position >= self.before {
                 break;
             }
-            if self.erased.contains(&position) {
-                if let Body::Event(record) = stored.body {
-                    found.extend((record.topic == self.topic).then_some((record, false)));
-                } else if let Body::Blank(record) = stored.body {
-                    found.extend((record.topic == self.topic).then(|| (Arc::new(record), false)));
+            let (record, visible) = match stored.body {
+                Body::Event(record) => (record, !self.erased.contains(&position)),
+                Body::Blank(record) => {
+                    stretch.check_erased(&walk, stored.len, position)?;
+                    (Arc::new(record), false)
                 }
-            } else if let Entry::Event(record) = stretch.entry(&walk, stored)?
-                && record.topic == self.topic
-            {
-                found.push((record, true));
+                Body::Erasure { .. } => continue,
+            };
+            if record.topic == self.topic {
+                found.push((record, visible));
             }
         }
         Ok(found)

@@ -30,7 +30,12 @@ pub(crate) enum Step {
     End,
     /// What begins at this offset is no whole entry.
     Bad(u64, &'static str),
+    /// An intact entry that this version cannot read.
+    Strange(u64),
 }
+
+/// What is said of [`Step::Strange`].
+pub(crate) const STRANGE: &str = "an intact entry that this version of Eventwall cannot read";
 
 impl Walk {
     pub(crate) fn new(file: Arc<dyn MediumFile>, start: u64, end: u64) -> Self {
@@ -47,6 +52,7 @@ impl Walk {
                     return Ok(Step::Entry(offset, stored));
                 }
                 Decoded::Bad(what) => return Ok(Step::Bad(self.offset, what)),
+                Decoded::Strange => return Ok(Step::Strange(self.offset)),
                 Decoded::Incomplete(_) if self.offset == self.end => return Ok(Step::End),
                 Decoded::Incomplete(len) if self.offset + len as u64 > self.end => {
                     return Ok(Step::Bad(self.offset, "the file ends in the middle of an entry"));

@@ -5,6 +5,7 @@ use std::{collections::HashMap, io, sync::Arc};
 
 use super::{
     Medium, MediumFile,
+    file::SegmentFile,
     format::{SEGMENT_HEADER, SegmentHeader},
 };
 use crate::{Millis, Position, Topic};
@@ -31,7 +32,7 @@ pub(crate) struct Span {
 pub(crate) struct Segment {
     pub(crate) name: Arc<str>,
     pub(crate) header: SegmentHeader,
-    pub(crate) file: Arc<dyn MediumFile>,
+    pub(crate) file: SegmentFile,
     /// Bytes that readers may see.
     pub(crate) len: u64,
     pub(crate) last: Position,
@@ -46,17 +47,23 @@ impl Segment {
     }
 
     /// Creates the file; once this returns, its name and header are durable.
-    pub(crate) fn create(medium: &dyn Medium, header: SegmentHeader) -> io::Result<Self> {
+    pub(crate) fn create(medium: &Arc<dyn Medium>, header: SegmentHeader) -> io::Result<Self> {
         let name = Self::file_name(header.base);
         let file = medium.create(&name)?;
         file.write_at(&header.encode(), 0)?;
         file.sync()?;
         medium.sync_folder("log")?;
-        Ok(Self::new(name.into(), header, file))
+        Ok(Self::new(medium, name.into(), header, file))
     }
 
-    pub(crate) fn new(name: Arc<str>, header: SegmentHeader, file: Arc<dyn MediumFile>) -> Self {
+    pub(crate) fn new(
+        medium: &Arc<dyn Medium>,
+        name: Arc<str>,
+        header: SegmentHeader,
+        file: Arc<dyn MediumFile>,
+    ) -> Self {
         let last = header.base.before();
+        let file = SegmentFile::new(medium, &name, file);
         let blocks = Arc::default();
         Self {
             name,

@@ -339,10 +339,11 @@ impl Writer {
     fn drop_old_segments(&mut self) -> Result<(), String> {
         while self.index.read().bytes() > self.config.retention.max_bytes {
             let Some(segment) = self.index.write().drop_oldest() else { break };
-            let index = self.index.read();
-            let marks = self.state.persist.put_watermarks(&index.topics, segment.last);
-            marks.map_err(|error| error.to_string())?;
-            self.medium.remove(&segment.name).map_err(|error| error.to_string())?;
+            let marks = Persist::watermarks(&self.index.read().topics, segment.last);
+            self.state.persist.put_watermarks(&marks).map_err(|error| error.to_string())?;
+            // One by one, so that a crash leaves no hole between what is there and what is not.
+            let removed = self.medium.remove(&segment.name);
+            removed.and_then(|()| self.medium.sync_folder("log")).map_err(|e| e.to_string())?;
             tracing::debug!(
                 segment = &*segment.name,
                 "dropped the oldest segment, as max_bytes asks"
@@ -362,17 +363,21 @@ impl Writer {
             follows: self.index.read().end,
             epoch: self.index.read().epochs.current().clone(),
         };
-        let segment = Segment::create(&*self.medium, header).map_err(text)?;
-        self.state.file = segment.file.clone();
+        let segment = Segment::create(&self.medium, header).map_err(text)?;
+        self.state.file = segment.file.get().map_err(text)?;
         self.written = segment.len;
         self.synced = segment.len;
-        self.index.write().segments.push(segment);
+        let mut index = self.index.write();
+        if let Some(sealed) = index.segments.last() {
+            sealed.file.release();
+        }
+        index.segments.push(segment);
         Ok(())
     }
 
     fn until_sync(&self) -> Duration {
         match self.config.durability {
-            Durability::Interval(every) if self.synced < self.written => {
+            Durability::Interval(every) if self.synced < self.written && self.failed.is_none() => {
                 every.saturating_sub(self.last_sync.elapsed())
             }
             _ => Duration::from_secs(3600),
@@ -412,6 +417,10 @@ impl Writer {
         }
         let last = self.state.sequencer.next().before();
         let epochs = self.index.read().epochs.clone();
+        let active = self.index.read().segments.last().map(|segment| segment.name.clone());
+        if let Some(name) = active {
+            let _ = self.state.persist.put_closed(&name, self.written);
+        }
         let _ = self.state.persist.put_epochs(&epochs, last);
     }
 }

@@ -4,7 +4,9 @@
 
 use axum::{body::Body, response::Response};
 use eventwall_hub::RESERVED_PREFIX;
-use eventwall_log::{AppendOptions, Batch, EventId, IdempotencyKey, NewEvent, Topic};
+use eventwall_log::{
+    AppendOptions, Batch, EventId, IdempotencyKey, MAX_FIELD_BYTES, NewEvent, Topic,
+};
 use eventwall_sse::{Decoder, Event, Item};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
@@ -119,7 +121,9 @@ async fn append(
 
 fn new_event(topic: &Topic, from: Event) -> Result<NewEvent, Problem> {
     let mut new = event(topic.clone(), name(&from.event)?, &from.data);
-    new.source_id = Some(from.last_event_id).filter(|id| !id.is_empty()).map(Into::into);
+    // An id of another hub that is too long to keep is no reason to refuse the event.
+    let kept = |id: &String| (1..=MAX_FIELD_BYTES).contains(&id.len());
+    new.source_id = Some(from.last_event_id).filter(kept).map(Into::into);
     Ok(new)
 }
 

@@ -115,6 +115,6 @@ async fn erased_bytes_leave_the_disk_and_the_log_opens_without_them() {
     let entries = read_all(&log).await.unwrap();
     assert_eq!(event_texts(&entries), ["kept", "after"]);
     assert!(entries.iter().any(|entry| matches!(entry, Entry::Erasure { .. })));
-    let back = log.read_back(&super::topic(), None, 9).await.unwrap();
+    let back = log.read_back(&super::topic(), None, crate::Budget::events(9)).await.unwrap();
     assert_eq!(back.events.len(), 2);
 }

@@ -8,6 +8,7 @@ mod damage;
 mod gate;
 mod model;
 mod ordering;
+mod regressions;
 
 /// Wrong orders that the ordering tests must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

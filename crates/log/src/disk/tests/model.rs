@@ -31,6 +31,7 @@ struct Content {
     synced: Vec<u8>,
     unsynced: Vec<Change>,
     fail_sync: bool,
+    failed_syncs: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +64,9 @@ impl ModelMedium {
     /// What is on the disk after power was lost now.
     pub(super) fn crashed(&self, rng: &mut impl Rng) -> Arc<Self> {
         let mut names = lock(&self.durable_names).clone();
+        let now = lock(&self.files).clone();
+        // A removal that was not synced may be undone, each by itself.
+        names.retain(|name, _| now.contains_key(name) || rng.random_bool(0.5));
         for (name, file) in lock(&self.files).iter() {
             if rng.random_bool(0.5) {
                 names.insert(name.clone(), file.clone());
@@ -70,6 +74,22 @@ impl ModelMedium {
         }
         let files: BTreeMap<_, _> =
             names.iter().map(|(name, file)| (name.clone(), file.crashed(rng))).collect();
+        Arc::new(Self { durable_names: Mutex::new(files.clone()), files: Mutex::new(files) })
+    }
+
+    /// What is on the disk if nothing that was not synced survives.
+    pub(super) fn power_lost(&self) -> Arc<Self> {
+        let synced = |file: &Arc<ModelFile>| {
+            let now = lock(&file.0).synced.clone();
+            Arc::new(ModelFile(Mutex::new(Content {
+                synced: now.clone(),
+                now,
+                ..Content::default()
+            })))
+        };
+        let names = lock(&self.durable_names);
+        let files: BTreeMap<_, _> =
+            names.iter().map(|(name, file)| (name.clone(), synced(file))).collect();
         Arc::new(Self { durable_names: Mutex::new(files.clone()), files: Mutex::new(files) })
     }
 
@@ -86,6 +106,11 @@ impl ModelMedium {
         let files: BTreeMap<_, _> =
             lock(&self.files).iter().map(|(name, file)| (name.clone(), copy(file))).collect();
         Arc::new(Self { durable_names: Mutex::new(files.clone()), files: Mutex::new(files) })
+    }
+
+    /// How often a sync was tried in vain.
+    pub(super) fn failed_syncs(&self) -> usize {
+        lock(&self.files).values().map(|file| lock(&file.0).failed_syncs).sum()
     }
 
     pub(super) fn fail_syncs(&self) {
@@ -198,6 +223,7 @@ impl MediumFile for ModelFile {
     fn sync(&self) -> io::Result<()> {
         let mut content = lock(&self.0);
         if content.fail_sync {
+            content.failed_syncs += 1;
             return Err(io::Error::other("the disk said no"));
         }
         content.synced = content.now.clone();
