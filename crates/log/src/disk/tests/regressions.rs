@@ -279,3 +279,28 @@ fn the_cost_of_an_event_counts_its_fields() {
     heavy.by = Some("b".repeat(1000).into());
     assert!(Batch::from(heavy).cost() > 2000);
 }
+
+/// Each opening leaves a segment, but no open file: a process has few of those.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn many_openings_leave_few_files_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let open_segments = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+        let files = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+        let ours = files.filter(|file| file.starts_with(folder.path()));
+        ours.filter(|file| file.extension().is_some_and(|extension| extension == "seg")).count()
+    };
+    let mut log = None;
+    for n in 0..30 {
+        drop(log.take());
+        let medium = crate::FsMedium::open(folder.path()).unwrap();
+        let opened = DiskLog::open(medium, large()).unwrap().0;
+        opened.append(batch(&[n.to_string()]), plain()).await.unwrap();
+        log = Some(opened);
+    }
+    assert_eq!(open_segments(), 1);
+    let log = log.unwrap();
+    assert_eq!(read_all(&log).await.unwrap().len(), 30);
+    assert_eq!(open_segments(), 1);
+}
