@@ -6,7 +6,9 @@ use std::io::{IsTerminal as _, Write as _};
 use crate::run::{cargo, command, exists, root, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
+    // The fuzz targets' engine is C++.
+    ("c++", "g++"),
     ("chromium", "chromium"),
     ("firefox-esr", "firefox-esr"),
     ("curl", "curl"),
