@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eventwall_client::root_cause;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Client, RequestBuilder, Url, header::CONTENT_TYPE};
 use serde_json::Value;
@@ -127,10 +128,7 @@ impl Remote {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
+        let cause = root_cause(error);
         Failure::server(format!(
             "cannot reach {} ({cause}): start a server with `eventwall`, or name another with --server",
             self.base

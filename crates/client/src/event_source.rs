@@ -128,8 +128,9 @@ async fn detail(response: &mut Response) -> String {
     said.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The innermost cause says what happened; the outer ones say that something did.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+/// The innermost cause of an error: it says what happened; the outer ones say that something did.
+#[must_use]
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

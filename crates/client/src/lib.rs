@@ -9,5 +9,5 @@
 mod event_source;
 mod machine;
 
-pub use event_source::EventSource;
+pub use event_source::{EventSource, root_cause};
 pub use machine::{Closed, Gap, Head, Machine, Signal};

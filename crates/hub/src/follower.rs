@@ -172,6 +172,7 @@ impl Follower {
                     if self.live_at.is_none() || !moved {
                         let ephemeral = self.ephemeral(window);
                         if !ephemeral.is_empty() {
+                            self.ended = self.options.wait.is_some();
                             return self.send(ephemeral, now);
                         }
                         return self.wait(epochs, now);

@@ -119,7 +119,9 @@ impl Window {
         let through = self.tail.min(limit.through);
         Some(match &cursor.filter {
             Filter::All | Filter::Selection(_) => {
-                collect(self.order_after(cursor.position), cursor, limit, through)
+                let matching = |event: &&Arc<Framed>| cursor.filter.matches(event.topic());
+                let events = self.order_after(cursor.position).filter(matching);
+                collect(events, cursor, limit, through)
             }
             Filter::Topics(topics) => match &topics[..] {
                 [topic] => {
@@ -166,7 +168,7 @@ impl Window {
     }
 }
 
-/// Takes wanted events up to the limit. The first always fits.
+/// Takes wanted ones of events that the filter matches, up to the limit. The first always fits.
 pub(crate) fn collect<'a>(
     events: impl Iterator<Item = &'a Arc<Framed>>,
     cursor: &Cursor,
@@ -176,7 +178,7 @@ pub(crate) fn collect<'a>(
     let mut slice = Slice::default();
     let mut bytes = 0;
     for event in events.take_while(|event| event.position() <= through) {
-        if !cursor.filter.matches(event.topic()) || !cursor.wants(event.topic(), event.position()) {
+        if !cursor.wants(event.topic(), event.position()) {
             continue;
         }
         bytes += event.cost();

@@ -27,6 +27,7 @@ pub use accept::serve;
 pub use body::{Collected, collect_body};
 pub use drain::Drain;
 pub use problem::{Problem, append_problem};
+pub use publish::media_type;
 pub use query::decode;
 pub use routes::{App, finish, routes};
 pub use settings::{Limits, Settings};

@@ -40,9 +40,13 @@ fn is_probe(path: &str) -> bool {
 }
 
 pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
-    let mut accepts =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepts.any(|value| value.contains("text/event-stream"))
+    accepts(headers, "text/event-stream")
+}
+
+/// Whether `Accept` names a media type.
+pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let mut values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.contains(media_type))
 }
 
 pub(crate) fn unavailable(headers: &HeaderMap, limits: &Limits, why: &str) -> Response {

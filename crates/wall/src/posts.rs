@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_log::{AppendOptions, NewEvent, Topic};
-use eventwall_server::{Problem, append_problem, collect_body};
+use eventwall_server::{Problem, append_problem, collect_body, media_type};
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
 
@@ -79,9 +79,7 @@ pub(crate) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Forms of other pages can send anything but JSON without asking.
 fn json_only(headers: &HeaderMap) -> Result<(), Problem> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    if media_type(headers) == "application/json" {
         return Ok(());
     }
     Err(Problem::new(

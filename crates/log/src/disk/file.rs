@@ -31,7 +31,8 @@ impl SegmentFile {
         Self { medium: medium.clone(), name: name.clone(), open: Mutex::new(Open::Held(file)) }
     }
 
-    /// The file, opened if it was not. While the index has its segment, it is there.
+    /// The file, opened if it was not. While the index has its segment, it is there; later it
+    /// may be gone.
     pub(crate) fn get(&self) -> io::Result<Arc<dyn MediumFile>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let lent = match &*open {

@@ -1,5 +1,5 @@
 //! What readers of the disk log see: only committed entries. The writer thread alone changes
-//! it, in one step per commit; nobody holds its lock across I/O.
+//! it, in one step per commit; nobody holds its lock across I/O, but for opening a file.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -7,6 +7,7 @@ use futures_core::future::BoxFuture;
 
 use super::{
     MediumFile,
+    file::SegmentFile,
     format::{Body, Stored},
     index::{Index, SharedIndex},
     scan::{STRANGE, Step, Walk},
@@ -44,8 +45,8 @@ pub(crate) fn read_back(
     budget: Budget,
 ) -> BoxFuture<'static, Result<BackPage, ReadError>> {
     let before = before.unwrap_or(Position(u64::MAX));
-    let back = Back::new(shared, &shared.read(), topic, before, budget);
-    Box::pin(blocking(move || back?.read()))
+    let back = Back::new(shared, topic, before, budget);
+    Box::pin(blocking(move || back.read()))
 }
 
 pub(crate) fn position_before(
@@ -231,11 +232,46 @@ impl Stretch {
     }
 }
 
+/// A segment to look into, opened when its turn comes.
+#[derive(Debug)]
+struct Place {
+    file: Arc<SegmentFile>,
+    name: Arc<str>,
+    base: Position,
+    last: Position,
+    len: u64,
+    blocks: Arc<Vec<Block>>,
+}
+
+impl Place {
+    fn of(segment: &Segment) -> Self {
+        Self {
+            file: segment.file.clone(),
+            name: segment.name.clone(),
+            base: segment.header.base,
+            last: segment.last,
+            len: segment.len,
+            blocks: segment.blocks.clone(),
+        }
+    }
+
+    /// The whole of it; `None` if retention dropped it since the read began.
+    fn open(&self, shared: &Arc<SharedIndex>) -> Result<Option<Stretch>, ReadError> {
+        let file = match self.file.get() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let (shared, name) = (shared.clone(), self.name.clone());
+        Ok(Some(Stretch { shared, name, file, start: 0, end: self.len, last: self.last }))
+    }
+}
+
 /// Reads one topic backwards: each event's `prev` says in which block to look next.
 #[derive(Debug)]
 struct Back {
+    shared: Arc<SharedIndex>,
     /// Newest first.
-    segments: Vec<(Stretch, Position, Arc<Vec<Block>>)>,
+    segments: Vec<Place>,
     topic: Topic,
     before: Position,
     budget: Budget,
@@ -246,22 +282,14 @@ struct Back {
 }
 
 impl Back {
-    fn new(
-        shared: &Arc<SharedIndex>,
-        index: &Index,
-        topic: Topic,
-        before: Position,
-        budget: Budget,
-    ) -> io::Result<Self> {
+    fn new(shared: &Arc<SharedIndex>, topic: Topic, before: Position, budget: Budget) -> Self {
+        let index = shared.read();
         let state = index.topics.get(&topic);
         let holds =
             |segment: &&Segment| segment.topics.get(&topic).is_some_and(|span| span.first < before);
-        let segments = index.segments.iter().rev().filter(holds).map(|segment| {
-            let stretch = Stretch::between(shared, segment, 0, segment.len)?;
-            Ok((stretch, segment.header.base, segment.blocks.clone()))
-        });
-        Ok(Self {
-            segments: segments.collect::<io::Result<_>>()?,
+        Self {
+            shared: shared.clone(),
+            segments: index.segments.iter().rev().filter(holds).map(Place::of).collect(),
             before: before.min(state.last.next()),
             topic,
             budget,
@@ -269,13 +297,18 @@ impl Back {
             erased: index.erased.clone(),
             newest_first: Vec::new(),
             more: false,
-        })
+        }
     }
 
     fn read(mut self) -> Result<BackPage, ReadError> {
-        for (stretch, base, blocks) in std::mem::take(&mut self.segments) {
-            if self.before > base && !self.more {
-                self.read_segment(&stretch, &blocks)?;
+        for place in std::mem::take(&mut self.segments) {
+            if self.more {
+                break;
+            }
+            if self.before > place.base {
+                // If it is gone, so is everything older.
+                let Some(stretch) = place.open(&self.shared)? else { break };
+                self.read_segment(&stretch, &place.blocks)?;
             }
         }
         self.newest_first.reverse();

@@ -32,7 +32,7 @@ pub(crate) struct Span {
 pub(crate) struct Segment {
     pub(crate) name: Arc<str>,
     pub(crate) header: SegmentHeader,
-    pub(crate) file: SegmentFile,
+    pub(crate) file: Arc<SegmentFile>,
     /// Bytes that readers may see.
     pub(crate) len: u64,
     pub(crate) last: Position,
@@ -63,7 +63,7 @@ impl Segment {
         file: Arc<dyn MediumFile>,
     ) -> Self {
         let last = header.base.before();
-        let file = SegmentFile::new(medium, &name, file);
+        let file = Arc::new(SegmentFile::new(medium, &name, file));
         let blocks = Arc::default();
         Self {
             name,

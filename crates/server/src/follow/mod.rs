@@ -20,10 +20,10 @@ use self::{
 };
 use crate::{
     App, Problem,
-    publish::{parse_topic, refuse_reserved, topic_of},
+    publish::{parse_topic, topic_of},
     query::Query,
     stream::stream_body,
-    unavailable::wants_stream,
+    unavailable::{accepts, wants_stream},
 };
 
 /// Seconds that an answer may be held.
@@ -39,7 +39,6 @@ pub(crate) async fn topic(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = topic_of(&uri)?;
-    refuse_reserved(&topic)?;
     follow(&app, Filter::topics([topic]), false, &uri, &headers).await
 }
 
@@ -74,9 +73,7 @@ fn requested(query: &Query<'_>) -> Result<(BTreeSet<Topic>, Vec<Pattern>), Probl
         if Pattern::is_one(&name) {
             patterns.insert(parse_pattern(&name)?);
         } else {
-            let topic = parse_topic(&name)?;
-            refuse_reserved(&topic)?;
-            topics.insert(topic);
+            topics.insert(parse_topic(&name)?);
         }
     }
     Ok((topics, patterns.into_iter().collect()))
@@ -100,7 +97,6 @@ pub(crate) async fn head_topic(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = topic_of(&uri)?;
-    refuse_reserved(&topic)?;
     let last = app.hub.log().last(&topic).await;
     let last = last.map_err(|error| start_problem(StartError::Read(error)))?;
     let mut response = head(&app, &uri, &headers)?;
@@ -174,9 +170,7 @@ fn wait(query: &Query<'_>) -> Result<Option<Duration>, Problem> {
 
 /// JSON is asked for, and a stream is not.
 fn wants_page(headers: &HeaderMap) -> bool {
-    let mut accepts =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    !wants_stream(headers) && accepts.any(|value| value.contains("application/json"))
+    !wants_stream(headers) && accepts(headers, "application/json")
 }
 
 fn stream_head(heartbeat: u64) -> [(HeaderName, HeaderValue); 5] {

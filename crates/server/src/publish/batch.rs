@@ -1,13 +1,13 @@
 //! NDJSON: every line an event, all checked before any is written, written as one unit.
 
 use axum::{body::Body, response::Response};
-use eventwall_log::{Batch, NewEvent};
+use eventwall_log::{Batch, NewEvent, Topic};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Publish, answer, event, name, parse_topic, refuse_reserved};
-use crate::{Problem, body::collect_up_to};
+use super::{Publish, answer, event, name, parse_topic};
+use crate::{Limits, Problem, body::collect_up_to};
 
 /// One line. Other members are ignored, so that what `subscribe --json` prints can be
 /// published again.
@@ -18,10 +18,15 @@ struct Line {
     data: String,
 }
 
-pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response, Problem> {
+/// Publishes a batch to `topic`; without one, each line names its own.
+pub(super) async fn publish(
+    publish: Publish,
+    topic: Option<Topic>,
+    body: Body,
+) -> Result<Response, Problem> {
     let max = publish.app.settings.limits.batch_bytes;
     let body = collect_up_to(body, &publish.app, max).await?;
-    let events = parse(&publish, &body)?;
+    let events = parse(&publish.app.settings.limits, topic.as_ref(), &body)?;
     if events.len() > 1 && !publish.app.hub.log().capabilities().atomic_batches {
         let detail = "this log cannot write several events as one unit: publish them one by one";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
@@ -29,14 +34,12 @@ pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response
     let batch = Batch::new(events).ok_or_else(|| {
         Problem::bad_request("the batch has no line: send one JSON object a line")
     })?;
-    let options = std::mem::take(&mut publish.options);
-    let ids = publish.append(batch, options).await?;
+    let ids = publish.append(batch, publish.options.clone()).await?;
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     Ok(answer(StatusCode::CREATED, &json!({ "ids": ids })))
 }
 
-fn parse(publish: &Publish, body: &[u8]) -> Result<Vec<NewEvent>, Problem> {
-    let limits = &publish.app.settings.limits;
+fn parse(limits: &Limits, topic: Option<&Topic>, body: &[u8]) -> Result<Vec<NewEvent>, Problem> {
     let mut events = Vec::new();
     for (i, line) in body.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
@@ -47,28 +50,26 @@ fn parse(publish: &Publish, body: &[u8]) -> Result<Vec<NewEvent>, Problem> {
                 format!("the batch has more than {} events: send several", limits.batch_events);
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
-        let parsed = parse_line(publish, line);
+        let parsed = parse_line(limits.body_bytes, topic, line);
         events.push(parsed.map_err(|problem| problem.in_front(&format!("line {}: ", i + 1)))?);
     }
     Ok(events)
 }
 
-fn parse_line(publish: &Publish, line: &[u8]) -> Result<NewEvent, Problem> {
+fn parse_line(max: usize, topic: Option<&Topic>, line: &[u8]) -> Result<NewEvent, Problem> {
     let line: Line = serde_json::from_slice(line).map_err(|error| {
         Problem::bad_request(format!(
             "{error}: write {{\"data\": \"…\"}}, with \"event\" for a name"
         ))
     })?;
-    let max = publish.app.settings.limits.body_bytes;
     if line.data.len() > max {
         let detail = format!("the event is larger than {max} bytes");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let topic = match (&publish.topic, line.topic) {
+    let topic = match (topic, line.topic) {
         (Some(topic), _) => topic.clone(),
         (None, Some(topic)) => parse_topic(&topic)?,
         (None, None) => return Err(Problem::bad_request("it names no \"topic\"")),
     };
-    refuse_reserved(&topic)?;
     Ok(event(topic, name(line.event.as_deref().unwrap_or_default())?, &line.data))
 }

@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequest as _, Multipart},
     response::{IntoResponse as _, Response},
 };
+use eventwall_log::Topic;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::json;
 
@@ -18,16 +19,18 @@ struct Fields {
     event: Option<String>,
 }
 
-pub(super) async fn publish(mut publish: Publish, body: Body) -> Result<Response, Problem> {
+pub(super) async fn publish(
+    publish: Publish,
+    topic: Topic,
+    body: Body,
+) -> Result<Response, Problem> {
     let fields = read(&publish, body).await?;
     let data = fields.data.ok_or_else(|| Problem::bad_request("the form has no field `data`"))?;
     let name = match fields.event {
         Some(text) => name(&text)?,
         None => publish.name_in_query()?,
     };
-    let Some(topic) = publish.topic.clone() else { return Err(Problem::bad_request("no topic")) };
-    let options = std::mem::take(&mut publish.options);
-    let ids = publish.append(event(topic, name, &data).into(), options).await?;
+    let ids = publish.append(event(topic, name, &data).into(), publish.options.clone()).await?;
     match back(&publish.parts.headers) {
         Some(location) => {
             Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())

@@ -37,8 +37,6 @@ const MAX_KEY_BYTES: usize = 255;
 struct Publish {
     app: Arc<App>,
     parts: Parts,
-    /// `None` on `/events`, where each event names its own.
-    topic: Option<Topic>,
     options: AppendOptions,
 }
 
@@ -48,9 +46,8 @@ pub(crate) async fn to_topic(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let topic = topic_of(&parts.uri)?;
-    refuse_reserved(&topic)?;
-    let publish = Publish::new(app, parts, Some(topic))?;
-    let format = essence(&publish.parts.headers);
+    let publish = Publish::new(app, parts)?;
+    let format = media_type(&publish.parts.headers);
     let several =
         matches!(&*format, "application/x-ndjson" | "text/event-stream" | "multipart/form-data");
     if several && publish.is_ephemeral() {
@@ -59,10 +56,10 @@ pub(crate) async fn to_topic(
         ));
     }
     match &*format {
-        "application/x-ndjson" => batch::publish(publish, body).await,
-        "text/event-stream" => stream::publish(publish, body).await,
-        "multipart/form-data" => form::publish(publish, body).await,
-        _ => plain::publish(publish, body).await,
+        "application/x-ndjson" => batch::publish(publish, Some(topic), body).await,
+        "text/event-stream" => stream::publish(publish, topic, body).await,
+        "multipart/form-data" => form::publish(publish, topic, body).await,
+        _ => plain::publish(publish, topic, body).await,
     }
 }
 
@@ -72,22 +69,22 @@ pub(crate) async fn to_many(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    if essence(&parts.headers) != "application/x-ndjson" {
+    if media_type(&parts.headers) != "application/x-ndjson" {
         let detail = "POST /events takes a batch: send application/x-ndjson, one {\"topic\", \"data\"} a line, or publish to /topics/NAME";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    let publish = Publish::new(app, parts, None)?;
+    let publish = Publish::new(app, parts)?;
     if publish.options.expected_last.is_some() {
         let detail = "If-Match and If-None-Match speak of one topic: publish to /topics/NAME";
         return Err(Problem::bad_request(detail));
     }
-    batch::publish(publish, body).await
+    batch::publish(publish, None, body).await
 }
 
 impl Publish {
-    fn new(app: Arc<App>, parts: Parts, topic: Option<Topic>) -> Result<Self, Problem> {
+    fn new(app: Arc<App>, parts: Parts) -> Result<Self, Problem> {
         let options = options(&parts.headers)?;
-        Ok(Self { app, parts, topic, options })
+        Ok(Self { app, parts, options })
     }
 
     /// The event's name from the query, unnamed without one.
@@ -117,8 +114,9 @@ impl Publish {
     }
 }
 
-/// The media type without its parameters, in lower case.
-fn essence(headers: &HeaderMap) -> String {
+/// The media type of a request's body, without parameters and in lower case; empty if it has none.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.split(';').next()).unwrap_or("").trim().to_ascii_lowercase()
 }
@@ -144,12 +142,16 @@ pub(crate) fn topic_of(uri: &Uri) -> Result<Topic, Problem> {
     parse_topic(&name)
 }
 
+/// A topic that a request may name.
 pub(crate) fn parse_topic(name: &str) -> Result<Topic, Problem> {
-    name.parse().map_err(|error: TopicError| Problem::bad_request(error.to_string()))
+    let topic =
+        name.parse().map_err(|error: TopicError| Problem::bad_request(error.to_string()))?;
+    refuse_reserved(&topic)?;
+    Ok(topic)
 }
 
 /// Topics that begin with `$` are the hub's own; nobody has a credential for them yet.
-pub(crate) fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
+fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
     if !topic.is_reserved() {
         return Ok(());
     }

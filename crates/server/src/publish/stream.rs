@@ -43,8 +43,11 @@ impl Done {
     }
 }
 
-pub(super) async fn publish(publish: Publish, body: Body) -> Result<Response, Problem> {
-    let Some(topic) = publish.topic.clone() else { return Err(Problem::bad_request("no topic")) };
+pub(super) async fn publish(
+    publish: Publish,
+    topic: Topic,
+    body: Body,
+) -> Result<Response, Problem> {
     if publish.options.expected_last.is_some() {
         let detail = "If-Match and If-None-Match guard one event: publish it as a body of its own";
         return Err(Problem::bad_request(detail));

@@ -302,5 +302,24 @@ async fn many_openings_leave_few_files_open() {
     assert_eq!(open_segments(), 1);
     let log = log.unwrap();
     assert_eq!(read_all(&log).await.unwrap().len(), 30);
+    let back = log.read_back(&super::topic(), None, Budget::events(25)).await.unwrap();
+    assert_eq!((back.events.len(), back.more), (25, true));
     assert_eq!(open_segments(), 1);
+}
+
+/// The files that a backward read would open later are gone when their turn comes.
+#[tokio::test]
+async fn a_backward_read_that_retention_overtakes_brings_what_is_left() {
+    let medium = ModelMedium::new();
+    for n in 0..3 {
+        let log = open(&medium, large());
+        log.append(batch(&[n.to_string()]), plain()).await.unwrap();
+        log.close().await;
+    }
+    let log = open(&medium, large());
+    let reading = log.read_back(&super::topic(), None, Budget::events(9));
+    medium.remove(&medium.segments()[0]).unwrap();
+    let page = reading.await.unwrap();
+    let data: Vec<_> = page.events.iter().map(|event| &*event.data).collect();
+    assert_eq!((data, page.more), (vec!["1", "2"], false));
 }
