@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use eventwall_log::{Position, ReadRange};
+use eventwall_log::{Entry, Epochs, Page, Position, ReadRange};
 
 use crate::{
     Framed,
@@ -35,6 +35,26 @@ pub(crate) struct CaughtUp {
     pub(crate) removed: Option<Position>,
     /// [`Window::erasures`] before it was read.
     pub(crate) erasures: u64,
+}
+
+impl CaughtUp {
+    /// Frames what was read of `range`.
+    pub(crate) fn new(range: ReadRange, page: Page, epochs: &Epochs, erasures: u64) -> Self {
+        let framed = |entry: Entry| match entry {
+            Entry::Event(record) => {
+                let id = epochs.id(record.position);
+                Some(Framed::new(record, id))
+            }
+            Entry::Erasure { .. } => None,
+        };
+        Self {
+            after: range.after,
+            through: page.examined,
+            events: page.entries.into_iter().filter_map(framed).collect(),
+            removed: page.removed,
+            erasures,
+        }
+    }
 }
 
 /// Decides what follows `cursor`, from the window if it reaches back far enough, else from

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Budget, Entry, Filter, ReadError, ReadRange, system_time};
+use eventwall_log::{Budget, Filter, ReadError, ReadRange, system_time};
 use tokio::time::Instant;
 
-use crate::{Follower, Framed, Step, hub::Shared, next::CaughtUp, registry::Registration};
+use crate::{Follower, Step, hub::Shared, next::CaughtUp, registry::Registration};
 
 /// Memory that one catch-up read may take, in events and bytes.
 const CATCH_UP: Budget = Budget { events: 1024, bytes: 64 * 1024 };
@@ -87,20 +87,6 @@ impl Shared {
         // Before the read: an erasure that comes after it is then noticed.
         let erasures = self.window().erasures();
         let page = self.log.read(range, filter, budget).await?;
-        let epochs = self.log.epochs();
-        let events = page.entries.into_iter().filter_map(|entry| match entry {
-            Entry::Event(record) => {
-                let id = epochs.id(record.position);
-                Some(Framed::new(record, id))
-            }
-            Entry::Erasure { .. } => None,
-        });
-        Ok(CaughtUp {
-            after: range.after,
-            through: page.examined,
-            events: events.collect(),
-            removed: page.removed,
-            erasures,
-        })
+        Ok(CaughtUp::new(range, page, &self.log.epochs(), erasures))
     }
 }

@@ -171,22 +171,7 @@ impl Simulation {
             Step::Read(range) => {
                 let budget = Budget { events: self.rng.random_range(1..6), bytes: usize::MAX };
                 let page = self.log.read(range, &client.filter, budget).await.unwrap();
-                let epochs = self.log.epochs();
-                let events = page.entries.into_iter().filter_map(|entry| match entry {
-                    Entry::Event(record) => {
-                        let id = epochs.id(record.position);
-                        Some(Framed::new(record, id))
-                    }
-                    Entry::Erasure { .. } => None,
-                });
-                let (after, through, removed) = (range.after, page.examined, page.removed);
-                follower.take_in(CaughtUp {
-                    after,
-                    through,
-                    events: events.collect(),
-                    removed,
-                    erasures: 0,
-                });
+                follower.take_in(CaughtUp::new(range, page, &self.log.epochs(), 0));
                 Ok(true)
             }
             Step::Send(frames) => {
