@@ -4,6 +4,8 @@
 
 #![allow(missing_docs, reason = "the cases' names say what they check")]
 
+pub mod retention;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
@@ -35,6 +37,10 @@ macro_rules! contract_tests {
             retention_removes_the_oldest_and_says_so, gaps_are_told_to_those_who_missed_something,
             record_fields_survive, a_time_finds_its_place,
             patterns_find_their_topics,
+            a_state_is_its_latest_event_and_no_gap, states_survive_the_limit_on_bytes,
+            the_newest_events_of_a_topic_stay, a_topic_has_bytes_of_its_own,
+            old_events_go_and_young_ones_stay, a_gap_skips_nothing_that_is_left,
+            other_limits_may_come_later, space_is_given_back, a_tail_sees_what_is_hidden_at_once,
         );
     };
     (@cases $make:expr; $($case:ident),* $(,)?) => {
@@ -42,7 +48,8 @@ macro_rules! contract_tests {
         async fn $case() {
             // 512 KiB: enough for every case, little enough to see retention at work.
             let (log, _guard) = $make(512 * 1024).await;
-            $crate::contract::$case(log).await;
+            use $crate::contract::{*, retention::*};
+            $case(log).await;
         })*
     };
 }
@@ -368,7 +375,12 @@ async fn fill(log: &Tested) -> usize {
     for n in 0..count {
         publish(log, "busy", format!("{n}-{}", "x".repeat(4096))).await;
     }
+    maintain(log).await;
     count
+}
+
+async fn maintain(log: &Tested) {
+    tokio::time::timeout(DEADLINE, log.maintain()).await.expect("maintenance comes to an end");
 }
 
 pub async fn retention_removes_the_oldest_and_says_so(log: Tested) {

@@ -3,11 +3,13 @@
 //! * [`Log`] is the trait, with the guarantees that everything above relies on.
 //! * [`MemoryLog`] forgets with the process; [`DiskLog`] is durable on one machine.
 //! * [`Topic`], [`Pattern`], [`Filter`], [`EventId`], [`Epochs`] and [`Record`] are the terms they share.
-//! * [`State`] keeps the few small things that outlive retention.
+//! * [`Retention`] says what is kept, and [`State`] keeps the few small things that outlive retention.
 //!
 //! Nothing here knows of HTTP, subscribers or frames.
 
+mod ages;
 mod append;
+mod buckets;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod disk;
@@ -19,6 +21,7 @@ mod log;
 mod memory;
 mod pattern;
 mod record;
+mod retention;
 mod sequencer;
 mod state;
 mod tail;
@@ -35,10 +38,11 @@ pub use disk::{
 pub use epochs::{EpochSpan, Epochs, Resolution};
 pub use filter::{Filter, Selection};
 pub use id::{Epoch, EventId, IdError, Position};
-pub use log::{BackPage, Budget, Capabilities, Entry, Log, Page, ReadError, ReadRange, Retention};
+pub use log::{BackPage, Budget, Capabilities, Entry, Log, Page, ReadError, ReadRange};
 pub use memory::MemoryLog;
 pub use pattern::{Pattern, PatternError};
 pub use record::{Fields, MAX_EVENT_NAME_BYTES, Record};
+pub use retention::{Keep, Limits, Retention, Rule, TopicMatch};
 pub use state::{FileState, MemoryState, State, StateError};
 pub use tail::Tail;
 pub use topic::{MAX_TOPIC_BYTES, Topic, TopicError};
@@ -53,6 +57,13 @@ pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
 #[must_use]
 pub fn system_clock() -> Clock {
     std::sync::Arc::new(system_time)
+}
+
+/// Milliseconds since some moment, by a clock that nobody sets.
+#[must_use]
+pub fn system_uptime() -> Clock {
+    let began = std::time::Instant::now();
+    std::sync::Arc::new(move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The system's time now.

@@ -7,7 +7,7 @@ use futures_core::future::BoxFuture;
 
 use crate::{
     AppendError, AppendOptions, Appended, Batch, Epochs, EventId, Filter, Millis, Position, Record,
-    Tail, Topic,
+    Retention, Tail, Topic,
 };
 
 /// One ordered, append-only log of events of all topics.
@@ -34,7 +34,8 @@ pub trait Log: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
     /// Reads entries that pass `filter` in `range`, in order, within `budget`. Erasures pass
-    /// [`Filter::All`] only.
+    /// [`Filter::All`] only. A page without entries may still not be the end of the range:
+    /// [`Page::examined`] says how far it went.
     fn read(
         &self,
         range: ReadRange,
@@ -62,7 +63,8 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// the log if all are.
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>>;
 
-    /// Follows the log: every entry after `after`, first what is there, then what comes.
+    /// Follows the log: every entry after `after`, first what is there, then what comes; of
+    /// what is new also that which its topic's limits would hide again at once.
     fn tail(&self, after: Position) -> Tail;
 
     /// The last acknowledged position, at once.
@@ -74,7 +76,22 @@ pub trait Log: fmt::Debug + Send + Sync {
     fn erase(&self, positions: Vec<Position>) -> BoxFuture<'_, Result<Position, AppendError>>;
 
     /// The limits by which it drops its oldest events.
-    fn retention(&self) -> Retention;
+    fn retention(&self) -> Arc<Retention>;
+
+    /// From now on other limits hold. A lowered limit may take hold of older events in larger
+    /// steps than of newer ones.
+    ///
+    /// # Errors
+    /// In words, if this kind of log cannot hold them; then nothing changes.
+    fn set_retention(&self, retention: Retention) -> Result<(), String>;
+
+    /// Applies the limits now rather than soon, gives space back, and answers once that is
+    /// done.
+    fn maintain(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether an event is older than its topic's `max_age` allows, by the clock that the log
+    /// counts ages by: whoever holds it in memory stops showing it.
+    fn expired(&self, record: &Record) -> bool;
 
     /// Bytes that its events take, in memory or on disk.
     fn bytes(&self) -> u64;
@@ -109,7 +126,7 @@ impl ReadRange {
     }
 }
 
-/// How much one read may return. It returns at least one entry if there is one.
+/// How much one read may return. The first entry fits, whatever it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Entries.
@@ -125,8 +142,8 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// The last position examined: the cursor to read on from, also when nothing matched.
     pub examined: Position,
-    /// Events that the filter matches were removed by retention from the range. Nothing
-    /// that matches is left up to this position, which is where reading resumes.
+    /// Events that the filter matches were lost to retention after the beginning of the range,
+    /// the last of them here. Others may be left before it.
     pub removed: Option<Position>,
 }
 
@@ -170,20 +187,6 @@ impl Entry {
             Self::Event(record) => record.cost(),
             Self::Erasure { erased, .. } => size_of::<Self>() + 8 * erased.len(),
         }
-    }
-}
-
-/// Limits by which a log drops its oldest events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Bytes that it may take.
-    pub max_bytes: u64,
-}
-
-impl Default for Retention {
-    /// 1 GiB.
-    fn default() -> Self {
-        Self { max_bytes: 1 << 30 }
     }
 }
 
@@ -275,14 +278,12 @@ impl PageBuilder {
         self.page.examined = self.page.examined.max(through);
     }
 
-    pub(crate) fn finish(mut self, removed: Option<Position>) -> Page {
-        self.page.examined = self.page.examined.max(removed.unwrap_or_default());
-        self.page.removed = removed;
-        self.page
+    pub(crate) fn finish(self, removed: Option<Position>) -> Page {
+        Page { removed, ..self.page }
     }
 }
 
 /// The id of the last event of a topic, if any is left: what a condition compares.
-pub(crate) fn last_id(epochs: &Epochs, last: Position, removed: Position) -> Option<EventId> {
-    (last > removed).then(|| epochs.id(last))
+pub(crate) fn last_id(epochs: &Epochs, last: Position, hidden: Position) -> Option<EventId> {
+    (last > hidden).then(|| epochs.id(last))
 }

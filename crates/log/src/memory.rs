@@ -11,11 +11,13 @@ use tokio::sync::watch;
 
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Entry,
-    Epoch, Epochs, EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record,
-    Retention, Tail, Topic,
+    Epoch, Epochs, EventId, Filter, Keep, Log, Millis, Page, Position, ReadError, ReadRange,
+    Record, Retention, Tail, Topic,
+    ages::Ages,
+    buckets::Bucket,
     log::{PageBuilder, last_id},
     sequencer::{Sequenced, Sequencer},
-    system_clock,
+    system_clock, system_uptime,
     topics::Topics,
 };
 
@@ -32,7 +34,11 @@ struct Inner {
     epochs: Arc<Epochs>,
     entries: VecDeque<Entry>,
     bytes: u64,
-    retention: Retention,
+    /// Nothing up to here is left for a tail that comes late.
+    gone: Position,
+    /// Hidden entries are swept out once there are so many in all.
+    sweep_at: usize,
+    ages: Ages,
     clock: Clock,
     /// `None` once closed.
     end: Option<watch::Sender<Position>>,
@@ -45,6 +51,17 @@ impl std::fmt::Debug for Inner {
 }
 
 const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+/// The newest entries stay even if they are hidden, for tails that have not read them yet.
+const UNSWEPT: usize = 1024;
+
+/// What a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// What the limits of each topic leave.
+    Kept,
+    /// Whatever is still there: for tails.
+    Raw,
+}
 
 impl Default for MemoryLog {
     fn default() -> Self {
@@ -56,22 +73,34 @@ impl MemoryLog {
     /// An empty log that keeps at most `retention`.
     #[must_use]
     pub fn new(retention: Retention, clock: Clock) -> Self {
+        Self::with_uptime(retention, clock, system_uptime())
+    }
+
+    /// As [`MemoryLog::new`], with a clock that nobody sets of the caller's own.
+    #[must_use]
+    pub fn with_uptime(retention: Retention, clock: Clock, uptime: Clock) -> Self {
         let (sender, end) = watch::channel(Position::START);
+        let ages = Ages::new(&retention, clock(), uptime);
         let inner = Inner {
             sequencer: Sequencer::new(Position(1), 0, IDEMPOTENCY_WINDOW_MS),
-            topics: Topics::default(),
+            topics: Topics::new(Arc::new(retention)),
             epochs: Arc::new(Epochs::new(Epoch::random())),
             entries: VecDeque::new(),
             bytes: 0,
-            retention,
+            gone: Position::START,
+            sweep_at: 2 * UNSWEPT,
+            ages,
             clock,
             end: Some(sender),
         };
         Self { inner: Arc::new(Mutex::new(inner)), end }
     }
 
+    /// The log, without what is too old by now.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.expire();
+        inner
     }
 }
 
@@ -124,17 +153,99 @@ impl Inner {
     fn store(&mut self, entry: Entry) {
         self.bytes += entry.cost() as u64;
         if let Entry::Event(record) = &entry {
-            self.topics.added(&record.topic, record.position, record.prev);
+            let cost = record.cost() as u64;
+            self.topics.added(&record.topic, record.position, record.prev, cost);
         }
         self.entries.push_back(entry);
-        while self.bytes > self.retention.max_bytes
+        if self.entries.len() >= self.sweep_at {
+            self.sweep(UNSWEPT);
+        }
+        self.shrink();
+    }
+
+    /// Hides what is too old.
+    fn expire(&mut self) {
+        let now = self.ages.now((self.clock)(), self.topics.retention().max_clock_step);
+        for scan in &mut self.ages.scans {
+            if !scan.is_over(scan.next, now) {
+                continue;
+            }
+            let from = self.entries.partition_point(|entry| entry.position() <= scan.after);
+            for entry in self.entries.range(from..) {
+                if let Entry::Event(record) = entry {
+                    if !scan.is_over(record.time, now) {
+                        scan.next = record.time;
+                        break;
+                    }
+                    if self.topics.limits(&record.topic).max_age == Some(scan.max_age) {
+                        self.topics.removed(&record.topic, record.position);
+                    }
+                }
+                scan.after = entry.position();
+            }
+        }
+    }
+
+    /// Lets go of what is hidden, but for the newest entries.
+    fn sweep(&mut self, unswept: usize) {
+        let old = self.entries.len().saturating_sub(unswept);
+        let newest = self.entries.split_off(old);
+        let topics = &self.topics;
+        let (bytes, gone) = (&mut self.bytes, &mut self.gone);
+        self.entries.retain(|entry| {
+            let kept = match entry {
+                Entry::Event(record) => topics.shows(&record.topic, record.position),
+                Entry::Erasure { .. } => false,
+            };
+            if !kept {
+                *bytes -= entry.cost() as u64;
+                *gone = entry.position().max(*gone);
+            }
+            kept
+        });
+        self.entries.extend(newest);
+        self.sweep_at = 2 * self.entries.len().max(UNSWEPT);
+    }
+
+    /// Drops the oldest events until the log is a sixteenth below its limit, so that it need
+    /// not be done for each event. States that nothing has superseded go last.
+    fn shrink(&mut self) {
+        let max = self.topics.retention().max_bytes;
+        if self.bytes <= max {
+            return;
+        }
+        let low = max - max / 16;
+        self.sweep(0);
+        let mut states = Vec::new();
+        while self.bytes > low
             && self.entries.len() > 1
             && let Some(oldest) = self.entries.pop_front()
         {
-            self.bytes -= oldest.cost() as u64;
-            if let Entry::Event(record) = &oldest {
-                self.topics.removed(&record.topic, record.position);
+            match &oldest {
+                Entry::Event(record) if self.topics.limits(&record.topic).keep == Keep::Latest => {
+                    states.push(oldest);
+                }
+                _ => self.drop(&oldest),
             }
+        }
+        let too_many = self.bytes > max;
+        for state in states.into_iter().rev() {
+            self.entries.push_front(state);
+        }
+        while too_many
+            && self.bytes > low
+            && self.entries.len() > 1
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            self.drop(&oldest);
+        }
+    }
+
+    fn drop(&mut self, oldest: &Entry) {
+        self.bytes -= oldest.cost() as u64;
+        self.gone = self.gone.max(oldest.position());
+        if let Entry::Event(record) = oldest {
+            self.topics.removed(&record.topic, record.position);
         }
     }
 
@@ -145,15 +256,18 @@ impl Inner {
         }
     }
 
-    fn read(&self, range: ReadRange, filter: &Filter, budget: Budget) -> Page {
+    fn read(&self, range: ReadRange, filter: &Filter, budget: Budget, view: View) -> Page {
         let end = self.sequencer.next().before();
         let through = range.through.min(end);
-        let removed = self.topics.removed_after(filter, range.after).map(|p| p.min(through));
-        let after = range.after.max(removed.unwrap_or_default());
-        let mut page = PageBuilder::new(after, budget);
-        let from = self.entries.partition_point(|entry| entry.position() <= after);
+        let removed = match view {
+            View::Kept => self.topics.removed_after(filter, range.after),
+            View::Raw => Some(self.gone).filter(|gone| *gone > range.after),
+        };
+        let removed = removed.map(|p| p.min(through));
+        let mut page = PageBuilder::new(range.after, budget);
+        let from = self.entries.partition_point(|entry| entry.position() <= range.after);
         for entry in self.entries.range(from..).take_while(|entry| entry.position() <= through) {
-            if !is_erased(entry) && !page.push(entry.clone(), filter) {
+            if self.shows(entry, view) && !page.push(entry.clone(), filter) {
                 return page.finish(removed);
             }
         }
@@ -161,9 +275,19 @@ impl Inner {
         page.finish(removed)
     }
 
+    fn shows(&self, entry: &Entry, view: View) -> bool {
+        match entry {
+            Entry::Event(record) if record.fields.flags & ERASED != 0 => false,
+            Entry::Event(record) => {
+                view == View::Raw || self.topics.shows(&record.topic, record.position)
+            }
+            Entry::Erasure { .. } => true,
+        }
+    }
+
     fn read_back(&self, topic: &Topic, before: Position, mut budget: Budget) -> BackPage {
         let to = self.entries.partition_point(|entry| entry.position() < before);
-        let events = self.entries.range(..to).rev().filter(|entry| !is_erased(entry));
+        let events = self.entries.range(..to).rev().filter(|entry| self.shows(entry, View::Kept));
         let mut events = events.filter_map(|entry| match entry {
             Entry::Event(record) if record.topic == *topic => Some(record.clone()),
             _ => None,
@@ -185,10 +309,6 @@ impl Inner {
 /// Marks an erased record inside this log; nobody outside ever sees one.
 const ERASED: u16 = 1 << 15;
 
-fn is_erased(entry: &Entry) -> bool {
-    matches!(entry, Entry::Event(record) if record.fields.flags & ERASED != 0)
-}
-
 impl Log for MemoryLog {
     fn append(
         &self,
@@ -204,7 +324,7 @@ impl Log for MemoryLog {
         filter: &Filter,
         budget: Budget,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
-        let page = self.lock().read(range, filter, budget);
+        let page = self.lock().read(range, filter, budget, View::Kept);
         Box::pin(async { Ok(page) })
     }
 
@@ -221,7 +341,7 @@ impl Log for MemoryLog {
     fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
         let inner = self.lock();
         let state = inner.topics.get(topic);
-        let last = last_id(&inner.epochs, state.last, state.removed);
+        let last = last_id(&inner.epochs, state.last, state.hidden);
         Box::pin(async { Ok(last) })
     }
 
@@ -244,7 +364,7 @@ impl Log for MemoryLog {
     fn tail(&self, after: Position) -> Tail {
         let log = self.clone();
         Tail::new(after, self.end.clone(), move |range, budget| {
-            let page = log.lock().read(range, &Filter::All, budget);
+            let page = log.lock().read(range, &Filter::All, budget, View::Raw);
             Box::pin(async { Ok(page) })
         })
     }
@@ -257,8 +377,39 @@ impl Log for MemoryLog {
         Box::pin(async move { self.lock().erase(&positions) })
     }
 
-    fn retention(&self) -> Retention {
-        self.lock().retention
+    fn retention(&self) -> Arc<Retention> {
+        self.lock().topics.retention().clone()
+    }
+
+    fn set_retention(&self, retention: Retention) -> Result<(), String> {
+        let mut inner = self.lock();
+        inner.ages.set(&retention);
+        let held: Vec<_> = inner
+            .entries
+            .iter()
+            .filter(|entry| inner.shows(entry, View::Kept))
+            .filter_map(|entry| match entry {
+                Entry::Event(record) => {
+                    let bytes = record.cost() as u64;
+                    let bucket = Bucket { last: record.position, events: 1, bytes };
+                    Some((record.topic.clone(), bucket))
+                }
+                Entry::Erasure { .. } => None,
+            })
+            .collect();
+        inner.topics.set_retention(Arc::new(retention), held.into_iter());
+        inner.shrink();
+        Ok(())
+    }
+
+    fn maintain(&self) -> BoxFuture<'_, ()> {
+        self.lock().sweep(0);
+        Box::pin(async {})
+    }
+
+    fn expired(&self, record: &Record) -> bool {
+        let inner = self.lock();
+        inner.ages.is_expired(record, inner.topics.limits(&record.topic).max_age)
     }
 
     fn bytes(&self) -> u64 {
@@ -273,7 +424,7 @@ impl Log for MemoryLog {
         Capabilities {
             atomic_batches: true,
             conditional_append: true,
-            retention_by_pattern: false,
+            retention_by_pattern: true,
             durable: false,
         }
     }

@@ -126,7 +126,7 @@ impl Sequencer {
         let Some(expected) = expected else { return Ok(()) };
         let state = topics.get(topic);
         let last = self.in_flight.get(topic).copied().unwrap_or(state.last);
-        let last = last_id(epochs, last, state.removed);
+        let last = last_id(epochs, last, state.hidden);
         let met = match expected {
             ExpectedLast::None => last.is_none(),
             ExpectedLast::Id(id) => last.as_ref() == Some(id),

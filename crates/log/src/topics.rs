@@ -1,27 +1,45 @@
-//! What the log remembers of each topic: its last position, and the highest one that
-//! retention removed. From these come `prev` and the exact gap rule.
+//! What the log remembers of each topic: its last position, up to where it is hidden, and the
+//! highest position that retention removed. From these come `prev`, what readers see, and the
+//! exact gap rule.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use crate::{Filter, Position, Topic};
+use crate::{
+    Filter, Keep, Limits, Position, Retention, Topic,
+    buckets::{Bucket, Buckets},
+};
 
 /// Emptied topics remembered one by one; beyond, the oldest share one watermark.
 const MAX_EMPTIED: usize = 65_536;
 
-/// One topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct TopicState {
+/// How far a topic reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
     /// The position of its last event, removed or not.
     pub(crate) last: Position,
-    /// The highest position of it that retention removed. The topic is empty if this
-    /// equals `last`.
-    pub(crate) removed: Position,
+    /// Up to here nothing of it is shown. The topic is empty if this reaches `last`.
+    pub(crate) hidden: Position,
+}
+
+/// One topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct TopicState {
+    /// See [`Reach`].
+    last: Position,
+    hidden: Position,
+    /// The highest position of it that was lost to retention: whoever has not passed it has a
+    /// gap. A superseded state is hidden, but not lost.
+    removed: Position,
+    limits: Limits,
+    /// For topics with a limit of their own on events or bytes.
+    buckets: Option<Box<Buckets>>,
 }
 
 /// All topics that have events, and the emptied ones not yet forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Topics {
     known: HashMap<Topic, TopicState>,
+    retention: Arc<Retention>,
     emptied: usize,
     /// Topics not in `known` may have lost events up to here.
     forgotten: Position,
@@ -29,36 +47,130 @@ pub(crate) struct Topics {
     highest_removed: Position,
 }
 
-impl Topics {
-    pub(crate) fn get(&self, topic: &Topic) -> TopicState {
-        let forgotten = TopicState { last: self.forgotten, removed: self.forgotten };
-        self.known.get(topic).copied().unwrap_or(forgotten)
+impl TopicState {
+    fn is_empty(&self) -> bool {
+        self.hidden >= self.last
     }
 
-    /// An event came in at `position`; `prev` is what its record says.
-    pub(crate) fn added(&mut self, topic: &Topic, position: Position, prev: Position) {
-        match self.known.get_mut(topic) {
-            Some(state) => {
-                self.emptied -= usize::from(state.last == state.removed);
-                state.last = position;
-            }
-            None => {
-                let state = TopicState { last: position, removed: prev };
-                self.highest_removed = self.highest_removed.max(prev);
-                self.known.insert(topic.clone(), state);
-            }
+    /// Hides what is up to `position`. Of a state, nothing is ever lost.
+    fn hide(&mut self, position: Position) {
+        self.hidden = self.hidden.max(position);
+        if self.limits.keep == Keep::All {
+            self.removed = self.removed.max(position);
         }
+        if let Some(buckets) = &mut self.buckets {
+            buckets.forget(position);
+        }
+    }
+
+    fn added(&mut self, new: Bucket) {
+        let superseded = std::mem::replace(&mut self.last, new.last);
+        let over = self.buckets.as_mut().and_then(|buckets| buckets.add(new, &self.limits));
+        if self.limits.keep == Keep::Latest {
+            self.hide(superseded);
+        } else if let Some(over) = over {
+            self.hide(over);
+        }
+    }
+
+    /// Keeps the count that its limits need.
+    fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+        let counted = limits.max_events.is_some() || limits.max_bytes.is_some();
+        self.buckets = (counted && limits.keep == Keep::All).then(Box::default);
+    }
+}
+
+impl Topics {
+    pub(crate) fn new(retention: Arc<Retention>) -> Self {
+        Self { retention, ..Self::default() }
+    }
+
+    pub(crate) fn retention(&self) -> &Arc<Retention> {
+        &self.retention
+    }
+
+    /// How far a topic reaches; of one that is not known, how far all of those may have.
+    pub(crate) fn get(&self, topic: &Topic) -> Reach {
+        let forgotten = Reach { last: self.forgotten, hidden: self.forgotten };
+        let known = self.known.get(topic);
+        known.map_or(forgotten, |state| Reach { last: state.last, hidden: state.hidden })
+    }
+
+    fn unknown(&self, topic: &Topic) -> TopicState {
+        let limits = self.retention.limits_of(topic);
+        let mut state = TopicState { last: self.forgotten, limits, ..TopicState::default() };
+        state.hide(self.forgotten);
+        state
+    }
+
+    /// The limits of a topic.
+    pub(crate) fn limits(&self, topic: &Topic) -> Limits {
+        let known = self.known.get(topic).map(|state| state.limits);
+        known.unwrap_or_else(|| self.retention.limits_of(topic))
+    }
+
+    /// Whether an event is shown.
+    pub(crate) fn shows(&self, topic: &Topic, position: Position) -> bool {
+        let hidden = self.known.get(topic).map_or(self.forgotten, |state| state.hidden);
+        position > hidden
+    }
+
+    /// An event of so many bytes came in at `position`; `prev` is what its record says.
+    pub(crate) fn added(&mut self, topic: &Topic, position: Position, prev: Position, bytes: u64) {
+        if !self.known.contains_key(topic) {
+            // What is not here of it was removed.
+            let mut state = TopicState { last: prev, ..TopicState::default() };
+            state.limit(self.retention.limits_of(topic));
+            state.hide(prev);
+            self.emptied += 1;
+            self.known.insert(topic.clone(), state);
+        }
+        let Some(state) = self.known.get_mut(topic) else { return };
+        self.emptied -= usize::from(state.is_empty());
+        if prev > state.last {
+            // Read from files in which what came between was compacted away.
+            state.hide(prev);
+        }
+        state.added(Bucket { last: position, events: 1, bytes });
+        self.highest_removed = self.highest_removed.max(state.removed);
     }
 
     /// Retention removed the topic's events up to `position`.
     pub(crate) fn removed(&mut self, topic: &Topic, position: Position) {
         let Some(state) = self.known.get_mut(topic) else { return };
-        let was_empty = state.last == state.removed;
-        state.removed = state.removed.max(position);
-        self.highest_removed = self.highest_removed.max(position);
-        self.emptied += usize::from(state.last == state.removed && !was_empty);
+        let was_empty = state.is_empty();
+        state.hide(position);
+        self.highest_removed = self.highest_removed.max(state.removed);
+        self.emptied += usize::from(state.is_empty() && !was_empty);
         if self.emptied > MAX_EMPTIED {
             self.forget_half();
+        }
+    }
+
+    /// From now on other limits hold. `held` says, oldest first, what the log has of each topic
+    /// that is shown.
+    pub(crate) fn set_retention(
+        &mut self,
+        retention: Arc<Retention>,
+        held: impl Iterator<Item = (Topic, Bucket)>,
+    ) {
+        self.retention = retention;
+        for (topic, state) in &mut self.known {
+            state.limit(self.retention.limits_of(topic));
+        }
+        for (topic, bucket) in held {
+            let Some(state) = self.known.get_mut(&topic) else { continue };
+            let over = match state.limits.keep {
+                Keep::Latest => Some(state.last.before()),
+                Keep::All => match &mut state.buckets {
+                    Some(buckets) => buckets.add(bucket, &state.limits),
+                    None => None,
+                },
+            };
+            if let Some(over) = over.filter(|over| *over > state.hidden) {
+                self.removed(&topic, over);
+            }
         }
     }
 
@@ -68,13 +180,18 @@ impl Topics {
         self.highest_removed = self.highest_removed.max(position);
     }
 
-    /// The highest position after `after` at which an event that `filter` matches was
-    /// removed.
+    /// The highest position after `after` at which an event that `filter` matches was lost.
     pub(crate) fn removed_after(&self, filter: &Filter, after: Position) -> Option<Position> {
+        if self.highest_removed <= after {
+            return None;
+        }
+        let lost = |topic: &Topic| match self.known.get(topic) {
+            Some(state) => state.removed,
+            None => self.unknown(topic).removed,
+        };
         let highest = match filter {
-            Filter::All => self.known.values().map(|t| t.removed).max().max(Some(self.forgotten)),
-            Filter::Topics(topics) => topics.iter().map(|t| self.get(t).removed).max(),
-            Filter::Selection(_) if self.highest_removed <= after => None,
+            Filter::All => Some(self.highest_removed),
+            Filter::Topics(topics) => topics.iter().map(lost).max(),
             Filter::Selection(_) => {
                 let matching = self.known.iter().filter(|(topic, _)| filter.matches(topic));
                 matching.map(|(_, t)| t.removed).max().max(Some(self.forgotten))
@@ -85,14 +202,11 @@ impl Topics {
 
     /// The topics that have events left and that `filter` matches.
     pub(crate) fn matching(&self, filter: &Filter) -> Vec<Topic> {
-        let has_events = |topic: &Topic| {
-            let state = self.get(topic);
-            state.last > state.removed
-        };
+        let has_events = |topic: &&Topic| self.known.get(*topic).is_some_and(|t| !t.is_empty());
         match filter {
-            Filter::Topics(topics) => topics.iter().filter(|t| has_events(t)).cloned().collect(),
+            Filter::Topics(topics) => topics.iter().filter(has_events).cloned().collect(),
             _ => {
-                let left = self.known.iter().filter(|(_, t)| t.last > t.removed);
+                let left = self.known.iter().filter(|(_, state)| !state.is_empty());
                 left.map(|(topic, _)| topic).filter(|t| filter.matches(t)).cloned().collect()
             }
         }
@@ -100,27 +214,36 @@ impl Topics {
 
     /// The emptied topics and the common watermark, for the state that outlives retention.
     pub(crate) fn watermarks(&self) -> (impl Iterator<Item = (&Topic, Position)>, Position) {
-        let empty = self.known.iter().filter(|(_, t)| t.last == t.removed);
+        let empty = self.known.iter().filter(|(_, state)| state.is_empty());
         (empty.map(|(topic, t)| (topic, t.last)), self.forgotten)
     }
 
-    /// Recalls an emptied topic. Topics with events know better by themselves.
-    pub(crate) fn recall(&mut self, topic: Topic, last: Position) {
-        if let std::collections::hash_map::Entry::Vacant(free) = self.known.entry(topic) {
-            free.insert(TopicState { last, removed: last });
-            self.highest_removed = self.highest_removed.max(last);
+    /// Recalls an emptied topic. One with later events knows better by itself.
+    pub(crate) fn recall(&mut self, topic: &Topic, last: Position) {
+        if !self.known.contains_key(topic) {
+            let mut state = TopicState::default();
+            state.limit(self.retention.limits_of(topic));
+            self.known.insert(topic.clone(), state);
             self.emptied += 1;
         }
+        let Some(state) = self.known.get_mut(topic).filter(|state| state.last <= last) else {
+            return;
+        };
+        let was_empty = state.is_empty();
+        state.last = last;
+        state.hide(last);
+        self.highest_removed = self.highest_removed.max(state.removed);
+        self.emptied += usize::from(!was_empty);
     }
 
     fn forget_half(&mut self) {
         let mut marks: Vec<u64> =
-            self.known.values().filter(|t| t.last == t.removed).map(|t| t.last.0).collect();
+            self.known.values().filter(|t| t.is_empty()).map(|t| t.last.0).collect();
         let middle = marks.len() / 2;
         let (_, mark, _) = marks.select_nth_unstable(middle);
         let mark = Position(*mark);
-        self.known.retain(|_, t| t.last != t.removed || t.last > mark);
-        self.emptied = self.known.values().filter(|t| t.last == t.removed).count();
+        self.known.retain(|_, state| !state.is_empty() || state.last > mark);
+        self.emptied = self.known.values().filter(|t| t.is_empty()).count();
         self.forget_up_to(mark);
     }
 }
@@ -136,9 +259,9 @@ mod tests {
     #[test]
     fn only_topics_that_lost_something_after_the_cursor_have_a_gap() {
         let mut topics = Topics::default();
-        topics.added(&topic("a"), Position(1), Position(0));
-        topics.added(&topic("b"), Position(2), Position(0));
-        topics.added(&topic("b"), Position(9), Position(2));
+        topics.added(&topic("a"), Position(1), Position(0), 1);
+        topics.added(&topic("b"), Position(2), Position(0), 1);
+        topics.added(&topic("b"), Position(9), Position(2), 1);
         topics.removed(&topic("a"), Position(1));
         topics.removed(&topic("b"), Position(2));
         let gap = |name: &str, after| {
@@ -155,7 +278,7 @@ mod tests {
         let mut topics = Topics::default();
         for n in 1..=(MAX_EMPTIED as u64 + 1) {
             let name = topic(&format!("t{n}"));
-            topics.added(&name, Position(n), Position(0));
+            topics.added(&name, Position(n), Position(0), 1);
             topics.removed(&name, Position(n));
         }
         assert!(topics.known.len() <= MAX_EMPTIED);

@@ -11,7 +11,7 @@ mod memory {
     use super::*;
 
     async fn fresh(max_bytes: u64) -> (Arc<dyn Log>, ()) {
-        (Arc::new(MemoryLog::new(Retention { max_bytes }, system_clock())), ())
+        (Arc::new(MemoryLog::new(Retention::bytes(max_bytes), system_clock())), ())
     }
 
     contract_tests!(fresh);
@@ -23,7 +23,7 @@ mod disk {
     async fn fresh(max_bytes: u64) -> (Arc<dyn Log>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let medium = FsMedium::open(folder.path()).unwrap();
-        let config = DiskConfig { retention: Retention { max_bytes }, ..DiskConfig::default() };
+        let config = DiskConfig { retention: Retention::bytes(max_bytes), ..DiskConfig::default() };
         let (log, _) = DiskLog::open(medium, config).unwrap();
         (Arc::new(log), folder)
     }

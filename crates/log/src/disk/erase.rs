@@ -27,7 +27,9 @@ pub(crate) fn overwrite(index: &SharedIndex, erased: &[Position]) -> io::Result<
             files.insert(name, place.file);
         }
     }
-    files.values().try_for_each(|file| file.sync())
+    files.values().try_for_each(|file| file.sync())?;
+    index.write().mark_unscrubbed(erased);
+    Ok(())
 }
 
 fn find(index: &SharedIndex, position: Position) -> Option<io::Result<(Arc<str>, Place)>> {

@@ -2,7 +2,8 @@
 //! place that knows an offset within either. Numbers are little-endian.
 //!
 //! ```text
-//! segment  magic[8] version:u32 checksum:u32 base:u64 follows:u64 epoch[32]
+//! segment  magic[8] version:u32 checksum:u32 base:u64 follows:u64 through:u64 generation:u64
+//!          epoch[32]
 //! entry    magic:u32 head_len:u32 data_len:u32 unsynced:u32 data_crc:u32 head_crc:u32 head data
 //! head     kind:u8 flags:u8 position:u64 time:u64 prev:u64 (tag:u8 len:u16 value)*
 //! ```
@@ -11,9 +12,9 @@ use std::sync::Arc;
 
 use crate::{Epoch, Fields, Millis, Position, Record, Topic};
 
-pub(crate) const SEGMENT_HEADER: usize = 64;
+pub(crate) const SEGMENT_HEADER: usize = 80;
 const SEGMENT_MAGIC: &[u8; 8] = b"EVWLLOG\xFF";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// 0xFF never occurs in UTF-8, so no event's data can look like an entry.
 pub(crate) const MAGIC: [u8; 4] = [0xFF, b'E', b'V', b'1'];
@@ -24,6 +25,8 @@ const KIND_EVENT: u8 = 1;
 const KIND_ERASURE: u8 = 2;
 /// The next entry belongs to the same batch.
 const FLAG_MORE: u8 = 1;
+/// The event was erased, and is only here for its place.
+const FLAG_ERASED: u8 = 2;
 
 /// Tags of the typed fields. Never reuse one.
 mod tag {
@@ -46,6 +49,11 @@ pub(crate) struct SegmentHeader {
     pub(crate) base: Position,
     /// The last position in the log before this segment.
     pub(crate) follows: Position,
+    /// Compacted, it stands for everything up to here, and whatever file says otherwise is
+    /// old; 0 if it was not compacted.
+    pub(crate) through: Position,
+    /// How often it was compacted.
+    pub(crate) generation: u64,
     pub(crate) epoch: Epoch,
 }
 
@@ -56,8 +64,10 @@ impl SegmentHeader {
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.base.0.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.follows.0.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.through.0.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.generation.to_le_bytes());
         let epoch = self.epoch.as_str().as_bytes();
-        bytes[32..32 + epoch.len()].copy_from_slice(epoch);
+        bytes[48..48 + epoch.len()].copy_from_slice(epoch);
         let sum = crc32fast::hash(&bytes[16..]);
         bytes[12..16].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -79,8 +89,9 @@ impl SegmentHeader {
         let mut input = Input(rest);
         let header = (|| {
             let (base, follows) = (Position(input.u64()?), Position(input.u64()?));
+            let (through, generation) = (Position(input.u64()?), input.u64()?);
             let epoch = std::str::from_utf8(input.take(32)?).ok()?.trim_end_matches('\0');
-            Some(Self { base, follows, epoch: epoch.parse().ok()? })
+            Some(Self { base, follows, through, generation, epoch: epoch.parse().ok()? })
         })();
         header.ok_or("the segment's header makes no sense")
     }
@@ -149,6 +160,23 @@ pub(crate) enum Decoded {
 
 pub(crate) fn encode_event(out: &mut Vec<u8>, record: &Record, more: bool, unsynced: u32) {
     let mut head = fixed_head(KIND_EVENT, more, record.position, record.time, record.prev);
+    encode_record(&mut head, record);
+    push_entry(out, &head, record.data.as_bytes(), unsynced);
+}
+
+/// Only what an erased event needs for its place and its topic's order, and its key, so that a
+/// repeat is still known.
+pub(crate) fn encode_erased(out: &mut Vec<u8>, record: &Record, more: bool) {
+    let mut head = fixed_head(KIND_EVENT, more, record.position, record.time, record.prev);
+    head[1] |= FLAG_ERASED;
+    let Fields { key, fingerprint, .. } = record.fields.clone();
+    let fields = Fields { key, fingerprint, ..Fields::default() };
+    let bare = Record { event: None, data: Box::default(), fields, ..record.clone() };
+    encode_record(&mut head, &bare);
+    push_entry(out, &head, &[], 0);
+}
+
+fn encode_record(head: &mut Vec<u8>, record: &Record) {
     let fields = &record.fields;
     let expires = fields.expires.map(u64::to_le_bytes);
     let flags = (fields.flags != 0).then(|| fields.flags.to_le_bytes());
@@ -164,15 +192,14 @@ pub(crate) fn encode_event(out: &mut Vec<u8>, record: &Record, more: bool, unsyn
         (tag::FLAGS, flags.as_ref().map(|f| &f[..])),
     ];
     for (tag, value) in known {
-        push_field(&mut head, tag, value);
+        push_field(head, tag, value);
     }
     for topic in &fields.further_topics {
-        push_field(&mut head, tag::FURTHER_TOPIC, Some(topic.as_bytes()));
+        push_field(head, tag::FURTHER_TOPIC, Some(topic.as_bytes()));
     }
     for (tag, value) in &fields.unknown {
-        push_field(&mut head, *tag, Some(value));
+        push_field(head, *tag, Some(value));
     }
-    push_entry(out, &head, record.data.as_bytes(), unsynced);
 }
 
 pub(crate) fn encode_erasure(
@@ -268,7 +295,8 @@ fn decode_body(head: &[u8], data: Option<&[u8]>) -> Option<(Body, bool)> {
         None => Box::default(),
     };
     let record = Record { position, time, prev, topic, event, data: text, fields };
-    Some((if data.is_some() { Body::Event(record.into()) } else { Body::Blank(record) }, more))
+    let blank = data.is_none() || flags & FLAG_ERASED != 0;
+    Some((if blank { Body::Blank(record) } else { Body::Event(record.into()) }, more))
 }
 
 fn decode_fields(bytes: &[u8]) -> Option<(Topic, Option<Box<str>>, Fields)> {
@@ -389,6 +417,8 @@ mod tests {
         let header = SegmentHeader {
             base: Position(5),
             follows: Position(3),
+            through: Position(900),
+            generation: 2,
             epoch: "k3x9v0qa".parse().unwrap(),
         };
         let bytes = header.encode();

@@ -89,6 +89,10 @@ impl Medium for FsMedium {
         Ok(Arc::new(FsFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path(from), self.path(to))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.path(name))
     }

@@ -1,13 +1,17 @@
-//! What readers of the disk log see: only committed entries. The writer thread alone changes
-//! it, in one step per commit; nobody holds its lock across I/O, but for opening a file.
+//! What readers of the disk log see: only committed entries. The writer thread alone adds to
+//! it, in one step per commit, and the keeper thread alone takes away; nobody holds its lock
+//! across I/O, but for opening a file.
 
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::segment::Segment;
-use crate::{Entry, Epochs, Millis, Position, topics::Topics};
+use super::{
+    format::SegmentHeader,
+    segment::{Segment, Span},
+};
+use crate::{Entry, Epochs, Keep, Millis, Position, Topic, buckets::Bucket, topics::Topics};
 
 /// Memory for the newest entries, in bytes: what tails read instead of the disk.
 const RECENT_BYTES: usize = 8 << 20;
@@ -23,6 +27,10 @@ pub(crate) struct Index {
     pub(crate) recent: Recent,
     /// The last committed position.
     pub(crate) end: Position,
+    /// Entries up to here may be missing from the files: a tail that comes late misses them.
+    pub(crate) gone: Position,
+    /// The time that ages are counted by.
+    pub(crate) now: Millis,
     /// Why nothing is appended any more.
     pub(crate) stopped: Option<String>,
 }
@@ -48,7 +56,7 @@ impl Index {
         let position = entry.position();
         let topic = match entry {
             Entry::Event(record) => {
-                self.topics.added(&record.topic, position, record.prev);
+                self.topics.added(&record.topic, position, record.prev, len);
                 Some(&record.topic)
             }
             Entry::Erasure { erased, .. } => {
@@ -68,20 +76,107 @@ impl Index {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
-    /// Forgets the oldest segment, never the active one.
-    pub(crate) fn drop_oldest(&mut self) -> Option<Segment> {
-        if self.segments.len() < 2 {
-            return None;
+    /// Segments that nothing is appended to any more.
+    pub(crate) fn sealed(&self) -> &[Segment] {
+        self.segments.split_last().map_or(&[], |(_, sealed)| sealed)
+    }
+
+    /// Whether a reader may see an entry, erasures apart.
+    pub(crate) fn shows(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Event(record) => self.topics.shows(&record.topic, record.position),
+            Entry::Erasure { .. } => true,
         }
-        let segment = self.segments.remove(0);
+    }
+
+    /// Hides what a segment holds; states that nothing has superseded only if `states_too`.
+    pub(crate) fn hide_segment(&mut self, at: usize, states_too: bool) {
+        let Some(segment) = self.segments.get(at) else { return };
         for (topic, span) in &segment.topics {
-            self.topics.removed(topic, span.last);
+            if states_too || self.topics.limits(topic).keep == Keep::All {
+                self.topics.removed(topic, span.last);
+            }
         }
+    }
+
+    /// Whether a segment is worth dropping: it holds more than states that are still good, or
+    /// nothing at all.
+    pub(crate) fn is_droppable(&self, segment: &Segment) -> bool {
+        let shown = || segment.topics.iter().filter(|(t, span)| self.topics.shows(t, span.last));
+        shown().next().is_none()
+            || shown().any(|(topic, _)| self.topics.limits(topic).keep == Keep::All)
+    }
+
+    /// About how many bytes of a segment are still shown.
+    pub(crate) fn live_bytes(&self, segment: &Segment) -> u64 {
+        let live = |(topic, span): (&Topic, &Span)| {
+            let hidden = self.topics.get(topic).hidden;
+            let all = (span.last.0 - span.first.0).max(1);
+            match (hidden < span.first, hidden < span.last) {
+                (true, _) => span.bytes,
+                (false, false) => 0,
+                (false, true) if self.topics.limits(topic).keep == Keep::Latest => {
+                    span.bytes / span.events
+                }
+                (false, true) => span.bytes / all * (span.last.0 - hidden.0),
+            }
+        };
+        segment.topics.iter().map(live).sum()
+    }
+
+    /// What each topic has left, oldest first.
+    pub(crate) fn held(&self) -> Vec<(Topic, Bucket)> {
+        let spans = self.segments.iter().flat_map(|segment| &segment.topics);
+        let shown = spans.filter(|(topic, span)| self.topics.shows(topic, span.last));
+        let bucket =
+            |span: &Span| Bucket { last: span.last, events: span.events, bytes: span.bytes };
+        shown.map(|(topic, span)| (topic.clone(), bucket(span))).collect()
+    }
+
+    /// Notes in which segments erased events lie whose heads are still whole.
+    pub(crate) fn mark_unscrubbed(&mut self, erased: &[Position]) {
+        for position in erased {
+            let at = self.segments.partition_point(|segment| segment.last < *position);
+            if let Some(segment) = self.segments.get_mut(at) {
+                segment.unscrubbed = true;
+            }
+        }
+    }
+
+    /// Forgets the oldest segment, which shows nothing any more.
+    pub(crate) fn drop_oldest(&mut self) {
+        let segment = self.segments.remove(0);
+        self.gone = self.gone.max(segment.last);
         self.recent.drop_through(segment.last);
-        if self.erased.iter().any(|position| *position <= segment.last) {
-            Arc::make_mut(&mut self.erased).retain(|position| *position > segment.last);
+        self.forget_erased(&segment.header, segment.last, &HashSet::new());
+    }
+
+    /// Puts a compacted segment in the place of those that it was made of, and answers which
+    /// events were erased since `before`, so that what it holds of them may still be there.
+    pub(crate) fn swap(
+        &mut self,
+        run: std::ops::Range<usize>,
+        new: Segment,
+        kept_erased: &HashSet<Position>,
+        before: &HashSet<Position>,
+    ) -> Vec<Position> {
+        let (header, last) = (new.header.clone(), new.last);
+        self.gone = self.gone.max(last);
+        let covered = |p: &&Position| **p >= header.base && **p <= last;
+        let late: Vec<_> =
+            self.erased.iter().filter(covered).filter(|p| !before.contains(p)).copied().collect();
+        let kept = kept_erased.iter().chain(&late).copied().collect();
+        self.segments.splice(run, [new]);
+        self.forget_erased(&header, last, &kept);
+        late
+    }
+
+    /// Erased positions of a stretch that is no longer there need not be remembered.
+    fn forget_erased(&mut self, from: &SegmentHeader, last: Position, kept: &HashSet<Position>) {
+        let gone = |p: &Position| *p >= from.base && *p <= last && !kept.contains(p);
+        if self.erased.iter().any(gone) {
+            Arc::make_mut(&mut self.erased).retain(|position| !gone(position));
         }
-        Some(segment)
     }
 }
 

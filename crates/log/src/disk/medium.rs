@@ -25,6 +25,10 @@ pub trait Medium: fmt::Debug + Send + Sync {
     /// Opens a file that is there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
 
+    /// Gives a file another name, in place of a file that had it: after a crash either both are
+    /// as before or both as after, once [`Medium::sync_folder`] returned the latter.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Removes a file. Those who have it open may go on reading.
     fn remove(&self, name: &str) -> io::Result<()>;
 

@@ -3,15 +3,20 @@
 //!
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
 //! * `open` recovers; `writer` appends and `erase` overwrites; `index` is what readers see; `read` reads.
+//! * `keeper` takes away what is over its limits: `age` finds what is too old, `compact` rewrites.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
-//! Nothing but the writer thread ever writes to a log file.
+//! Nothing but the writer thread ever writes to a segment that readers know; the keeper thread
+//! writes new ones, and overwrites in them what was erased while it did.
 
+mod age;
+mod compact;
 mod erase;
 mod file;
 mod format;
 mod fs;
 mod index;
+mod keeper;
 mod medium;
 mod open;
 mod persist;
@@ -23,7 +28,8 @@ mod tests;
 mod writer;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     thread::JoinHandle,
     time::Duration,
 };
@@ -38,11 +44,15 @@ pub use self::{
 };
 use self::{
     index::SharedIndex,
+    keeper::Keeper,
+    open::Recovered,
+    read::View,
     writer::{Command, Queue},
 };
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Epochs,
-    EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Retention, Tail, Topic,
+    EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Retention, Tail,
+    Topic, ages::Ages,
 };
 
 /// When an append is acknowledged, and shown.
@@ -68,6 +78,10 @@ pub struct DiskConfig {
     pub idempotency_window: Millis,
     /// Where the time comes from.
     pub clock: Clock,
+    /// Milliseconds since some moment, by a clock that nobody sets.
+    pub uptime: Clock,
+    /// How often limits are applied; `None`: only when [`Log::maintain`] is called.
+    pub keep_every: Option<Duration>,
     #[cfg(test)]
     pub(crate) mutation: Option<tests::Mutation>,
 }
@@ -88,6 +102,8 @@ impl Default for DiskConfig {
             retention: Retention::default(),
             idempotency_window: 24 * 60 * 60 * 1000,
             clock: crate::system_clock(),
+            uptime: crate::system_uptime(),
+            keep_every: Some(Duration::from_secs(1)),
             #[cfg(test)]
             mutation: None,
         }
@@ -96,8 +112,8 @@ impl Default for DiskConfig {
 
 impl DiskConfig {
     /// Segments roll at a sixteenth of what is kept, so that retention can be that exact.
-    fn segment_bytes(&self) -> u64 {
-        (self.retention.max_bytes / 16).clamp(64 << 10, 64 << 20)
+    fn segment_bytes(&self, retention: &Retention) -> u64 {
+        (retention.max_bytes / 16).clamp(64 << 10, 64 << 20)
     }
 }
 
@@ -106,9 +122,9 @@ impl DiskConfig {
 pub struct DiskLog {
     index: Arc<SharedIndex>,
     end: watch::Receiver<Position>,
-    queue: Queue,
+    queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    retention: Retention,
+    keeper: Mutex<keeper::Handle>,
 }
 
 impl DiskLog {
@@ -121,20 +137,46 @@ impl DiskLog {
         medium: Arc<dyn Medium>,
         config: DiskConfig,
     ) -> Result<(Self, OpenReport), OpenError> {
-        let retention = config.retention;
         let (recovered, report) = open::open(&medium, &config)?;
-        let index = Arc::new(SharedIndex::new(recovered.index));
+        let Recovered { index, writer, end, to_overwrite, time } = recovered;
+        let index = Arc::new(SharedIndex::new(index));
+        // A log without events has no time that its clock could have jumped from.
+        let time = if time == 0 { (config.clock)() } else { time };
         // A crash may have come between an erasure and the overwriting that it asks for.
-        erase::overwrite(&index, &recovered.to_overwrite)?;
-        let (end_sender, end) = watch::channel(recovered.end);
+        erase::overwrite(&index, &to_overwrite)?;
+        let failed = |why: String| OpenError::Io(why);
+        let (end_sender, end) = watch::channel(end);
         let (queue, commands) = Queue::new();
-        let writer =
-            writer::Writer::new(medium, config, recovered.writer, (index.clone(), end_sender));
+        let queue = Arc::new(queue);
+        let mut keeper = Keeper {
+            medium: medium.clone(),
+            ages: Ages::new(&config.retention, time, config.uptime.clone()),
+            config: config.clone(),
+            index: index.clone(),
+            persist: writer.persist.clone(),
+            queue: queue.clone(),
+            retention: index.read().topics.retention().clone(),
+            live: HashMap::new(),
+            unscrubbed: HashMap::new(),
+            recorded: time,
+            closing: Arc::new(AtomicBool::new(false)),
+            hurry: false,
+        };
+        // What was too old before is not shown again.
+        keeper.expire().map_err(failed)?;
+        let (keeper, wake) =
+            keeper::Handle::spawn(keeper).map_err(|error| failed(error.to_string()))?;
+        let writer = writer::Writer::new(medium, config, writer, (index.clone(), end_sender, wake));
         let thread = std::thread::Builder::new().name("eventwall-log".into());
         let handle = thread
             .spawn(move || writer.run(&commands))
-            .map_err(|e| OpenError::Io(e.to_string()))?;
-        Ok((Self { index, end, queue, writer: Mutex::new(Some(handle)), retention }, report))
+            .map_err(|error| failed(error.to_string()))?;
+        let (writer, keeper) = (Mutex::new(Some(handle)), Mutex::new(keeper));
+        Ok((Self { index, end, queue, writer, keeper }, report))
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, keeper::Handle> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,7 +202,7 @@ impl Log for DiskLog {
         filter: &Filter,
         budget: Budget,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
-        read::read(&self.index, range, filter.clone(), budget)
+        read::read(&self.index, range, filter.clone(), budget, View::Kept)
     }
 
     fn read_back(
@@ -175,7 +217,7 @@ impl Log for DiskLog {
     fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
         let index = self.index.read();
         let state = index.topics.get(topic);
-        let last = crate::log::last_id(&index.epochs, state.last, state.removed);
+        let last = crate::log::last_id(&index.epochs, state.last, state.hidden);
         Box::pin(async { Ok(last) })
     }
 
@@ -191,7 +233,7 @@ impl Log for DiskLog {
     fn tail(&self, after: Position) -> Tail {
         let index = self.index.clone();
         Tail::new(after, self.end.clone(), move |range, budget| {
-            read::read(&index, range, Filter::All, budget)
+            read::read(&index, range, Filter::All, budget, View::Raw)
         })
     }
 
@@ -209,8 +251,27 @@ impl Log for DiskLog {
         })
     }
 
-    fn retention(&self) -> Retention {
-        self.retention
+    fn retention(&self) -> Arc<Retention> {
+        self.index.read().topics.retention().clone()
+    }
+
+    fn set_retention(&self, retention: Retention) -> Result<(), String> {
+        let mut index = self.index.write();
+        let held = index.held();
+        index.topics.set_retention(Arc::new(retention), held.into_iter());
+        Ok(())
+    }
+
+    fn maintain(&self) -> BoxFuture<'_, ()> {
+        let done = self.keeper().maintain();
+        // Should it be gone, there is nothing to wait for.
+        Box::pin(async { drop(done.await) })
+    }
+
+    fn expired(&self, record: &Record) -> bool {
+        let index = self.index.read();
+        let max_age = index.topics.limits(&record.topic).max_age;
+        max_age.is_some_and(|max| record.time.saturating_add(max) < index.now)
     }
 
     fn bytes(&self) -> u64 {
@@ -225,7 +286,7 @@ impl Log for DiskLog {
         Capabilities {
             atomic_batches: true,
             conditional_append: true,
-            retention_by_pattern: false,
+            retention_by_pattern: true,
             durable: true,
         }
     }
@@ -237,9 +298,10 @@ impl Log for DiskLog {
     fn close(&self) -> BoxFuture<'_, ()> {
         self.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let keeper = self.keeper().close();
         Box::pin(async move {
-            if let Some(writer) = writer {
-                let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+            for thread in [writer, keeper].into_iter().flatten() {
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
             }
         })
     }
@@ -249,8 +311,10 @@ impl Drop for DiskLog {
     /// The writer stores what it has taken before the folder's lock is given up.
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = writer.join();
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let keeper = self.keeper().close();
+        for thread in [writer, keeper].into_iter().flatten() {
+            let _ = thread.join();
         }
     }
 }

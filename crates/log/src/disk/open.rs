@@ -98,6 +98,8 @@ pub(crate) struct Recovered {
     pub(crate) end: Position,
     /// Erased events whose data is still on the disk.
     pub(crate) to_overwrite: Vec<Position>,
+    /// A time that is known to have been.
+    pub(crate) time: Millis,
 }
 
 pub(crate) fn open(
@@ -109,16 +111,22 @@ pub(crate) fn open(
     for name in recovery.names.clone() {
         recovery.segment(name)?;
     }
+    recovery.remove_leftovers()?;
     recovery.close_gaps(&persist)?;
     let report = recovery.report.clone();
     Ok((recovery.begin_epoch(persist)?, report))
 }
 
-/// Segment files in the order of the log.
+/// Segment files in the order of the log; of those that begin alike the newest comes first.
 fn segment_names(medium: &dyn Medium) -> io::Result<Vec<String>> {
     let mut names = medium.list("log")?;
     names.retain(|name| name.ends_with(".seg"));
-    names.sort_unstable();
+    let key = |name: &str| {
+        let stem = name.trim_end_matches(".seg");
+        let (base, generation) = stem.split_once('-').unwrap_or((stem, ""));
+        (base.to_owned(), std::cmp::Reverse(generation.to_owned()))
+    };
+    names.sort_unstable_by_key(|name| key(name));
     Ok(names.into_iter().map(|name| format!("log/{name}")).collect())
 }
 
@@ -135,6 +143,8 @@ struct Recovery<'a> {
     blanked: HashSet<Position>,
     /// Those whose data was found overwritten.
     blank: HashSet<Position>,
+    /// Those of them whose heads are still whole.
+    unscrubbed: Vec<Position>,
     /// In order; only the last may have a torn tail.
     names: Vec<String>,
     /// The segment that was active at the last orderly close, and its length then.
@@ -151,11 +161,13 @@ impl<'a> Recovery<'a> {
         let blanked: HashSet<_> = persist.erased()?.into_iter().collect();
         let index = Index {
             segments: Vec::new(),
-            topics: Topics::default(),
+            topics: Topics::new(Arc::new(config.retention.clone())),
             epochs: Arc::new(Epochs::new(Epoch::random())),
             erased: Arc::new(blanked.clone()),
             recent: Recent::new(Position::START),
             end: Position::START,
+            gone: Position::START,
+            now: 0,
             stopped: None,
         };
         Ok(Self {
@@ -166,6 +178,7 @@ impl<'a> Recovery<'a> {
             time: 0,
             blanked,
             blank: HashSet::new(),
+            unscrubbed: Vec::new(),
             names: segment_names(&**medium)?,
             closed: persist.closed()?,
             stored_epochs: persist.epochs()?,
@@ -178,19 +191,44 @@ impl<'a> Recovery<'a> {
         let header = match SegmentHeader::decode(&read_header(&*file)?) {
             Ok(header) => header,
             // A crash while the file was created: no entry was ever in it.
-            Err(_) if is_last && file.len()? <= super::format::SEGMENT_HEADER as u64 => {
+            Err(_)
+                if is_last
+                    && self.closed_len(&name) == 0
+                    && file.len()? <= super::format::SEGMENT_HEADER as u64 =>
+            {
                 return Ok(self.medium.remove(&name)?);
             }
             Err(what) => return Err(damaged(&name, 0, what)),
         };
+        if self.covers(&header) {
+            // Compacted into the one before; the crash came before it was removed.
+            return Ok(self.medium.remove(&name)?);
+        }
         let missing = !self.index.segments.is_empty() && header.follows != self.index.end;
-        if missing || name != Segment::file_name(header.base) {
+        if missing || name != Segment::file_name(&header) {
             return Err(damaged(&name, 0, "a segment before it is missing"));
         }
         self.index.end = header.follows;
         self.index.segments.push(Segment::new(self.medium, name.into(), header, file));
         self.entries(is_last)?;
+        if let Some(segment) = self.index.segments.last() {
+            self.index.end = self.index.end.max(segment.header.through);
+        }
         self.index.segments.iter().for_each(|segment| segment.file.release());
+        Ok(())
+    }
+
+    /// Whether a compacted segment already stands for the one that begins so.
+    fn covers(&self, header: &SegmentHeader) -> bool {
+        let through = self.index.segments.last().map(|last| last.header.through);
+        through.is_some_and(|through| header.base <= through)
+    }
+
+    /// What a compaction had not finished was never part of the log.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        for name in self.medium.list("log")?.iter().filter(|name| name.ends_with(".new")) {
+            self.medium.remove(&format!("log/{name}"))?;
+        }
         Ok(())
     }
 
@@ -285,6 +323,11 @@ impl<'a> Recovery<'a> {
             self.report.entries += 1;
             self.time = self.time.max(stored.body.time());
             let len = stored.len as u64;
+            if let Body::Blank(record) = &stored.body
+                && stored.data_len > 0
+            {
+                self.unscrubbed.push(record.position);
+            }
             let entry = self.entry(stored.body);
             if let Entry::Event(record) = &entry {
                 let first = first.get_or_insert_with(|| record.topic.clone());
@@ -311,9 +354,12 @@ impl<'a> Recovery<'a> {
     fn close_gaps(&mut self, persist: &Persist) -> Result<(), OpenError> {
         let known = persist.recall_watermarks(&mut self.index.topics)?;
         let removed = self.index.segments.first().map_or(Position::START, |s| s.header.follows);
-        if removed > known {
-            self.index.topics.forget_up_to(removed);
+        let compacted = self.index.segments.iter().map(|s| s.header.through).max();
+        let gone = removed.max(compacted.unwrap_or_default());
+        if gone > known {
+            self.index.topics.forget_up_to(gone);
         }
+        self.index.gone = gone;
         let erased = Arc::make_mut(&mut self.index.erased);
         erased.retain(|position| *position > removed);
         if !erased.is_empty() {
@@ -338,7 +384,13 @@ impl<'a> Recovery<'a> {
         };
         let reserved = Position(first.0 + RESERVE);
         persist.put_epochs(&epochs, reserved)?;
-        let header = SegmentHeader { base: first, follows: last, epoch };
+        let header = SegmentHeader {
+            base: first,
+            follows: last,
+            through: Position::START,
+            generation: 0,
+            epoch,
+        };
         let segment = Segment::create(self.medium, header)?;
         let file = segment.file.get()?;
         self.drop_empty_segments(&segment.name)?;
@@ -347,10 +399,12 @@ impl<'a> Recovery<'a> {
         self.index.recent = Recent::new(last);
         self.report.bytes = self.index.bytes();
         self.sequencer.resume(first, self.time);
+        let time = self.time.max(persist.aged()?);
         let writer = WriterState { sequencer: self.sequencer, persist, file, reserved };
+        self.index.mark_unscrubbed(&self.unscrubbed);
         let blank = |position: &&Position| !self.blank.contains(position);
         let to_overwrite = self.index.erased.iter().filter(blank).copied().collect();
-        Ok(Recovered { index: self.index, writer, end: last, to_overwrite })
+        Ok(Recovered { index: self.index, writer, end: last, to_overwrite, time })
     }
 
     /// The epochs on record, or else what the segments tell of them.
@@ -360,7 +414,7 @@ impl<'a> Recovery<'a> {
         }
         let mut spans: Vec<EpochSpan> = Vec::new();
         for segment in &self.index.segments {
-            let SegmentHeader { epoch, base, follows } = &segment.header;
+            let SegmentHeader { epoch, base, follows, .. } = &segment.header;
             if spans.last().is_some_and(|span| span.epoch == *epoch) {
                 continue;
             }
@@ -376,7 +430,7 @@ impl<'a> Recovery<'a> {
 
     /// Only once there is a new one: a log without any segment would not know how far it was.
     fn drop_empty_segments(&mut self, new: &str) -> Result<(), OpenError> {
-        for segment in self.index.segments.extract_if(.., |segment| segment.is_empty()) {
+        for segment in self.index.segments.extract_if(.., |segment| segment.is_unused()) {
             // One of the same name is the new one, in its place.
             if *segment.name != *new {
                 self.medium.remove(&segment.name)?;

@@ -1,13 +1,13 @@
 //! What the disk log keeps in [`FileState`]: its epochs with the reserved positions, the
 //! watermarks of emptied topics, and the erased positions.
 
-use crate::{Epochs, FileState, Position, StateError, Topic, topics::Topics};
+use crate::{Epochs, FileState, Millis, Position, StateError, Topic, topics::Topics};
 
 /// Positions reserved at a time. After a crash the log skips what was reserved, so no
 /// position that may ever have been written is used again.
 pub(crate) const RESERVE: u64 = 1 << 16;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Persist {
     state: FileState,
 }
@@ -41,7 +41,7 @@ impl Persist {
         for line in lines {
             let (last, topic) = line.split_once(' ').ok_or_else(damaged)?;
             let topic: Topic = topic.parse().map_err(|_| damaged())?;
-            topics.recall(topic, Position(last.parse().map_err(|_| damaged())?));
+            topics.recall(&topic, Position(last.parse().map_err(|_| damaged())?));
         }
         Ok(through)
     }
@@ -88,12 +88,23 @@ impl Persist {
         self.put("erased", &erased.map(|position| format!("{position}\n")).collect::<String>())
     }
 
+    /// The time that ages were counted by, not long before the end.
+    pub(crate) fn aged(&self) -> Result<Millis, StateError> {
+        let text = self.text("aged")?;
+        let time = text.map_or(Ok(0), |text| text.parse());
+        time.map_err(|_| StateError::Damaged("state/aged".into()))
+    }
+
+    pub(crate) fn put_aged(&self, time: Millis) -> Result<(), StateError> {
+        self.put("aged", &time.to_string())
+    }
+
     fn text(&self, key: &str) -> Result<Option<String>, StateError> {
         let Some((bytes, _)) = self.state.get_now(key)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|_| StateError::Damaged(format!("state/{key}")))
     }
 
-    /// The log's writer is the only one who puts these keys.
+    /// Each key has one thread that puts it: the keeper watermarks and ages, the writer the rest.
     fn put(&self, key: &str, text: &str) -> Result<(), StateError> {
         let revision = self.state.get_now(key)?.map_or(0, |(_, revision)| revision);
         self.state.put_now(key, text.as_bytes(), revision).map(drop)

@@ -18,6 +18,15 @@ use crate::{
     log::PageBuilder,
 };
 
+/// What a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// What the limits of each topic leave.
+    Kept,
+    /// Whatever is still there: for tails.
+    Raw,
+}
+
 /// Segments that one read looks into at most, so that its time is bounded.
 const MAX_SEGMENTS: usize = 4;
 
@@ -26,16 +35,37 @@ pub(crate) fn read(
     range: ReadRange,
     filter: Filter,
     budget: Budget,
+    view: View,
 ) -> BoxFuture<'static, Result<Page, ReadError>> {
     let snapshot = {
         let index = shared.read();
         let range = ReadRange { through: range.through.min(index.end), ..range };
-        if let Some(page) = from_memory(&index, range, &filter, budget) {
+        if let Some(page) = from_memory(&index, range, &filter, budget, view) {
             return Box::pin(async { Ok(page) });
         }
         Snapshot::forward(shared, &index, range, &filter)
     };
-    Box::pin(blocking(move || snapshot?.read(&filter, budget)))
+    Box::pin(blocking(move || {
+        let snapshot = snapshot?;
+        let shared = snapshot.shared.clone();
+        let page = snapshot.read(&filter, budget)?;
+        Ok(view.of(&shared.read(), page, &filter, range))
+    }))
+}
+
+impl View {
+    /// What is left of a page by now, and what was lost before it: both as of one moment, so
+    /// that nothing is missing from the one without being told in the other.
+    fn of(self, index: &Index, page: Page, filter: &Filter, range: ReadRange) -> Page {
+        let removed = match self {
+            Self::Kept => index.topics.removed_after(filter, range.after),
+            Self::Raw => Some(index.gone).filter(|gone| *gone > range.after),
+        };
+        let removed = removed.map(|removed| removed.min(range.through));
+        let shown = |entry: &Entry| self == Self::Raw || index.shows(entry);
+        let entries = page.entries.into_iter().filter(shown).collect();
+        Page { entries, removed, ..page }
+    }
 }
 
 pub(crate) fn read_back(
@@ -69,18 +99,29 @@ pub(crate) fn position_before(
     Box::pin(blocking(move || stretch?.last_older(first, time)))
 }
 
-fn from_memory(index: &Index, range: ReadRange, filter: &Filter, budget: Budget) -> Option<Page> {
+fn from_memory(
+    index: &Index,
+    range: ReadRange,
+    filter: &Filter,
+    budget: Budget,
+    view: View,
+) -> Option<Page> {
     let mut page = PageBuilder::new(range.after, budget);
+    let mut full = false;
     for entry in index.recent.since(range.after)? {
-        if entry.position() > range.through {
+        full = entry.position() <= range.through && !page.push(entry.clone(), filter);
+        if full || entry.position() > range.through {
             break;
         }
-        if !page.push(entry.clone(), filter) {
-            return Some(page.finish(None));
-        }
     }
-    page.examined(range.through);
-    Some(page.finish(None))
+    if !full {
+        page.examined(range.through);
+    }
+    Some(match view {
+        View::Kept => view.of(index, page.finish(None), filter, range),
+        // Everything after the cursor is in memory, so nothing is missing.
+        View::Raw => page.finish(None),
+    })
 }
 
 /// A committed stretch of a segment file.
@@ -97,22 +138,19 @@ struct Stretch {
 
 #[derive(Debug)]
 struct Snapshot {
+    shared: Arc<SharedIndex>,
     stretches: Vec<Stretch>,
     range: ReadRange,
     erased: Arc<HashSet<Position>>,
-    removed: Option<Position>,
 }
 
 impl Snapshot {
     fn forward(
         shared: &Arc<SharedIndex>,
         index: &Index,
-        range: ReadRange,
+        mut range: ReadRange,
         filter: &Filter,
     ) -> io::Result<Self> {
-        let removed = index.topics.removed_after(filter, range.after);
-        let removed = removed.map(|position| position.min(range.through));
-        let mut range = ReadRange { after: range.after.max(removed.unwrap_or_default()), ..range };
         let skip = index.segments.partition_point(|segment| segment.last <= range.after);
         let mut stretches = Vec::new();
         for segment in &index.segments[skip..] {
@@ -127,7 +165,7 @@ impl Snapshot {
                 stretches.push(Stretch::from(shared, segment, range.after)?);
             }
         }
-        Ok(Self { stretches, range, erased: index.erased.clone(), removed })
+        Ok(Self { shared: shared.clone(), stretches, range, erased: index.erased.clone() })
     }
 
     fn read(self, filter: &Filter, budget: Budget) -> Result<Page, ReadError> {
@@ -145,13 +183,13 @@ impl Snapshot {
                 if let Some(entry) = stretch.entry(&walk, stored)?
                     && !page.push(entry, filter)
                 {
-                    return Ok(page.finish(self.removed));
+                    return Ok(page.finish(None));
                 }
             }
             page.examined(stretch.last.min(self.range.through));
         }
         page.examined(self.range.through);
-        Ok(page.finish(self.removed))
+        Ok(page.finish(None))
     }
 }
 
@@ -270,12 +308,10 @@ impl Place {
 #[derive(Debug)]
 struct Back {
     shared: Arc<SharedIndex>,
-    /// Newest first.
-    segments: Vec<Place>,
     topic: Topic,
     before: Position,
     budget: Budget,
-    removed: Position,
+    hidden: Position,
     erased: Arc<HashSet<Position>>,
     newest_first: Vec<Arc<Record>>,
     more: bool,
@@ -285,15 +321,12 @@ impl Back {
     fn new(shared: &Arc<SharedIndex>, topic: Topic, before: Position, budget: Budget) -> Self {
         let index = shared.read();
         let state = index.topics.get(&topic);
-        let holds =
-            |segment: &&Segment| segment.topics.get(&topic).is_some_and(|span| span.first < before);
         Self {
             shared: shared.clone(),
-            segments: index.segments.iter().rev().filter(holds).map(Place::of).collect(),
             before: before.min(state.last.next()),
             topic,
             budget,
-            removed: state.removed,
+            hidden: state.hidden,
             erased: index.erased.clone(),
             newest_first: Vec::new(),
             more: false,
@@ -301,18 +334,35 @@ impl Back {
     }
 
     fn read(mut self) -> Result<BackPage, ReadError> {
-        for place in std::mem::take(&mut self.segments) {
-            if self.more {
-                break;
-            }
-            if self.before > place.base {
-                // If it is gone, so is everything older.
-                let Some(stretch) = place.open(&self.shared)? else { break };
-                self.read_segment(&stretch, &place.blocks)?;
-            }
+        let mut missing = None;
+        while !self.more
+            && let Some(place) = self.next_place()
+        {
+            let Some(stretch) = place.open(&self.shared)? else {
+                // Compacted or dropped a moment ago? Then the index knows better by now.
+                if missing.replace(place.name.clone()) == Some(place.name.clone()) {
+                    return Err(ReadError::Io(format!("{} is gone", place.name)));
+                }
+                continue;
+            };
+            self.read_segment(&stretch, &place.blocks)?;
+            self.before = self.before.min(place.base);
         }
         self.newest_first.reverse();
         Ok(BackPage { events: self.newest_first, more: self.more })
+    }
+
+    /// The newest segment that holds something of the topic before the bound.
+    fn next_place(&self) -> Option<Place> {
+        if self.before <= self.hidden.next() {
+            return None;
+        }
+        let index = self.shared.read();
+        let holds = |segment: &&Segment| {
+            let span = segment.topics.get(&self.topic);
+            segment.header.base < self.before && span.is_some_and(|span| span.first < self.before)
+        };
+        index.segments.iter().rfind(holds).map(Place::of)
     }
 
     /// Takes the next older event, or notes that there is one more.
@@ -336,7 +386,7 @@ impl Back {
                 if visible {
                     self.take(record);
                 }
-                if self.more || self.before <= self.removed.next() {
+                if self.more || self.before <= self.hidden.next() {
                     return Ok(());
                 }
             }
@@ -364,6 +414,9 @@ impl Back {
             let position = stored.body.position();
             if position >= self.before {
                 break;
+            }
+            if position <= self.hidden {
+                continue;
             }
             let (record, visible) = match stored.body {
                 Body::Event(record) => (record, !self.erased.contains(&position)),

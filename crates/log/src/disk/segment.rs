@@ -21,11 +21,13 @@ pub(crate) struct Block {
     pub(crate) offset: u64,
 }
 
-/// Where a topic lies in a segment.
+/// Where a topic lies in a segment, and how much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) first: Position,
     pub(crate) last: Position,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
 }
 
 #[derive(Debug)]
@@ -35,20 +37,29 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<SegmentFile>,
     /// Bytes that readers may see.
     pub(crate) len: u64,
+    /// The last position that it covers.
     pub(crate) last: Position,
+    /// The time of its last entry.
+    pub(crate) newest: Millis,
+    /// Erased events were overwritten in it, but their heads still say more than they should.
+    pub(crate) unscrubbed: bool,
     /// Shared with readers; copied only if one holds it while the segment grows.
     pub(crate) blocks: Arc<Vec<Block>>,
     pub(crate) topics: HashMap<Topic, Span>,
 }
 
 impl Segment {
-    pub(crate) fn file_name(base: Position) -> String {
-        format!("log/{:020}.seg", base.0)
+    /// The name of a segment's file: where it begins, and how often it was compacted.
+    pub(crate) fn file_name(header: &SegmentHeader) -> String {
+        match header.generation {
+            0 => format!("log/{:020}.seg", header.base.0),
+            generation => format!("log/{:020}-{generation:08}.seg", header.base.0),
+        }
     }
 
     /// Creates the file; once this returns, its name and header are durable.
     pub(crate) fn create(medium: &Arc<dyn Medium>, header: SegmentHeader) -> io::Result<Self> {
-        let name = Self::file_name(header.base);
+        let name = Self::file_name(&header);
         let file = medium.create(&name)?;
         file.write_at(&header.encode(), 0)?;
         file.sync()?;
@@ -62,7 +73,7 @@ impl Segment {
         header: SegmentHeader,
         file: Arc<dyn MediumFile>,
     ) -> Self {
-        let last = header.base.before();
+        let last = header.base.before().max(header.through);
         let file = Arc::new(SegmentFile::new(medium, &name, file));
         let blocks = Arc::default();
         Self {
@@ -71,13 +82,16 @@ impl Segment {
             file,
             len: SEGMENT_HEADER as u64,
             last,
+            newest: 0,
+            unscrubbed: false,
             blocks,
             topics: HashMap::new(),
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == SEGMENT_HEADER as u64
+    /// Nothing was ever in it.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.len == SEGMENT_HEADER as u64 && self.header.through == Position::START
     }
 
     /// Takes in the next entry, of `len` bytes; `topic` if it is an event.
@@ -93,14 +107,20 @@ impl Segment {
         }
         if let Some(topic) = topic {
             match self.topics.get_mut(topic) {
-                Some(span) => span.last = position,
+                Some(span) => {
+                    span.last = position;
+                    span.events += 1;
+                    span.bytes += len;
+                }
                 None => {
-                    self.topics.insert(topic.clone(), Span { first: position, last: position });
+                    let span = Span { first: position, last: position, events: 1, bytes: len };
+                    self.topics.insert(topic.clone(), span);
                 }
             }
         }
         self.len += len;
-        self.last = position;
+        self.last = self.last.max(position);
+        self.newest = self.newest.max(time);
     }
 
     /// The block in which `position` lies, or would.

@@ -16,6 +16,7 @@ use super::{
     DiskConfig, Durability, Medium, MediumFile,
     format::{SEGMENT_HEADER, SegmentHeader, encode_erasure, encode_event},
     index::{Committed, SharedIndex},
+    keeper::Wake,
     persist::{Persist, RESERVE},
     segment::Segment,
 };
@@ -43,6 +44,8 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<Position, AppendError>>,
         permit: OwnedSemaphorePermit,
     },
+    /// Seals the active segment, so that it can be compacted.
+    Roll { permit: OwnedSemaphorePermit },
 }
 
 /// The bounded way to the writer. Who finds it full waits.
@@ -77,6 +80,16 @@ impl Queue {
         sender.try_send(command(permit)).map_err(|_| stopped())
     }
 
+    /// The writer is to seal its segment when it has time; nobody waits for it.
+    pub(crate) fn ask_to_roll(&self) {
+        let permits = u32::try_from(LEAST).unwrap_or(1);
+        let Ok(permit) = self.room.clone().try_acquire_many_owned(permits) else { return };
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*sender {
+            let _ = sender.try_send(Command::Roll { permit });
+        }
+    }
+
     pub(crate) fn close(&self) {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.room.close();
@@ -102,6 +115,7 @@ pub(crate) struct Writer {
     config: DiskConfig,
     index: Arc<SharedIndex>,
     end: watch::Sender<Position>,
+    wake: Wake,
     state: WriterState,
     /// Bytes of the active segment that are written, and synced.
     written: u64,
@@ -117,6 +131,7 @@ struct Group {
     entries: Vec<Committed>,
     replies: Vec<Reply>,
     erased: Vec<Position>,
+    then_roll: bool,
 }
 
 enum Reply {
@@ -132,7 +147,7 @@ impl Writer {
         medium: Arc<dyn Medium>,
         config: DiskConfig,
         state: WriterState,
-        (index, end): (Arc<SharedIndex>, watch::Sender<Position>),
+        (index, end, wake): (Arc<SharedIndex>, watch::Sender<Position>, Wake),
     ) -> Self {
         let written = SEGMENT_HEADER as u64;
         let last_sync = Instant::now();
@@ -141,6 +156,7 @@ impl Writer {
             config,
             index,
             end,
+            wake,
             state,
             written,
             synced: written,
@@ -177,6 +193,7 @@ impl Writer {
             next =
                 if group.bytes.len() < MAX_GROUP_BYTES { commands.try_recv().ok() } else { None };
         }
+        let then_roll = group.then_roll;
         match self.store(&group) {
             Ok(()) => self.commit(group),
             Err(error) => {
@@ -189,6 +206,12 @@ impl Writer {
             let _ = self.sync();
         }
         self.sync_if_due();
+        if then_roll
+            && self.failed.is_none()
+            && let Err(error) = self.roll()
+        {
+            self.fail(&mut Group::default(), &error);
+        }
     }
 
     /// Gives a command its place and its bytes.
@@ -202,6 +225,10 @@ impl Writer {
             Command::Erase { positions, reply, permit } => {
                 let position = self.place_erasure(positions, group);
                 group.replies.push(Reply::Erase(reply, position));
+                permit
+            }
+            Command::Roll { permit } => {
+                group.then_roll = true;
                 permit
             }
         }
@@ -319,8 +346,12 @@ impl Writer {
         }
         let erased = std::mem::take(&mut group.erased);
         group.answer(&self.index);
-        if let Err(error) = self.overwrite(&erased).and_then(|()| self.drop_old_segments()) {
+        if let Err(error) = self.overwrite(&erased) {
             self.fail(&mut Group::default(), &error);
+        }
+        let index = self.index.read();
+        if index.bytes() > index.topics.retention().max_bytes {
+            self.wake.look();
         }
     }
 
@@ -335,25 +366,14 @@ impl Writer {
         super::erase::overwrite(&self.index, erased).map_err(|error| error.to_string())
     }
 
-    /// Retention: whole segments, oldest first. What is gone is on record before the file is.
-    fn drop_old_segments(&mut self) -> Result<(), String> {
-        while self.index.read().bytes() > self.config.retention.max_bytes {
-            let Some(segment) = self.index.write().drop_oldest() else { break };
-            let marks = Persist::watermarks(&self.index.read().topics, segment.last);
-            self.state.persist.put_watermarks(&marks).map_err(|error| error.to_string())?;
-            // One by one, so that a crash leaves no hole between what is there and what is not.
-            let removed = self.medium.remove(&segment.name);
-            removed.and_then(|()| self.medium.sync_folder("log")).map_err(|e| e.to_string())?;
-            tracing::debug!(
-                segment = &*segment.name,
-                "dropped the oldest segment, as max_bytes asks"
-            );
-        }
-        Ok(())
+    fn roll_if_full(&mut self) -> Result<(), String> {
+        let full = self.config.segment_bytes(self.index.read().topics.retention());
+        if self.written < full { Ok(()) } else { self.roll() }
     }
 
-    fn roll_if_full(&mut self) -> Result<(), String> {
-        if self.written < self.config.segment_bytes() {
+    /// Seals the active segment and begins another.
+    fn roll(&mut self) -> Result<(), String> {
+        if self.written == SEGMENT_HEADER as u64 {
             return Ok(());
         }
         let text = |error: io::Error| error.to_string();
@@ -361,6 +381,8 @@ impl Writer {
         let header = SegmentHeader {
             base: self.state.sequencer.next(),
             follows: self.index.read().end,
+            through: Position::START,
+            generation: 0,
             epoch: self.index.read().epochs.current().clone(),
         };
         let segment = Segment::create(&self.medium, header).map_err(text)?;
@@ -461,5 +483,6 @@ fn refuse(command: Command, reason: &str) {
     match command {
         Command::Append { reply, .. } => drop(reply.send(Err(error))),
         Command::Erase { reply, .. } => drop(reply.send(Err(error))),
+        Command::Roll { .. } => {}
     }
 }

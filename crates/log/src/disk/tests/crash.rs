@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn config(durability: Durability) -> DiskConfig {
-    DiskConfig { durability, retention: Retention { max_bytes: 1 << 30 }, ..DiskConfig::default() }
+    DiskConfig { durability, retention: Retention::bytes(1 << 30), ..DiskConfig::default() }
 }
 
 #[derive(Default)]
@@ -131,7 +131,7 @@ async fn what_a_weaker_durability_loses_is_a_gap_for_those_who_saw_it() {
     let seen = log.append(batch(&["lost".into()]), AppendOptions::default()).await.unwrap();
     let name = medium.segments().remove(0);
     let lost = medium.copied();
-    lost.tamper(&name, |bytes| bytes.truncate(64));
+    lost.tamper(&name, |bytes| bytes.truncate(crate::disk::format::SEGMENT_HEADER));
     let (log, _) = DiskLog::open(lost, config(Durability::None)).unwrap();
     let new = log.append(batch(&["new".into()]), AppendOptions::default()).await.unwrap();
     assert!(new.last() > seen.last(), "the position is not used again");

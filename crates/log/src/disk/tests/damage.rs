@@ -45,8 +45,7 @@ async fn a_flipped_bit_in_what_was_synced_is_damage_at_that_place() {
 
 #[tokio::test]
 async fn damage_that_comes_while_the_log_is_open_is_reported_by_the_read() {
-    let config =
-        DiskConfig { retention: Retention { max_bytes: 1 << 30 }, ..DiskConfig::default() };
+    let config = DiskConfig { retention: Retention::bytes(1 << 30), ..DiskConfig::default() };
     let (medium, log) = filled(config, 3).await;
     log.close().await;
     let log = reopen(medium.clone()).unwrap();
@@ -58,7 +57,7 @@ async fn damage_that_comes_while_the_log_is_open_is_reported_by_the_read() {
 
 #[tokio::test]
 async fn a_missing_segment_is_noticed() {
-    let small = DiskConfig { retention: Retention { max_bytes: 1 << 20 }, ..DiskConfig::default() };
+    let small = DiskConfig { retention: Retention::bytes(1 << 20), ..DiskConfig::default() };
     let medium = ModelMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), small).unwrap();
     for _ in 0..10 {
@@ -74,8 +73,7 @@ async fn a_missing_segment_is_noticed() {
 
 #[tokio::test]
 async fn a_lost_state_folder_is_rebuilt_and_hides_no_gap() {
-    let small =
-        || DiskConfig { retention: Retention { max_bytes: 1 << 20 }, ..DiskConfig::default() };
+    let small = || DiskConfig { retention: Retention::bytes(1 << 20), ..DiskConfig::default() };
     let medium = ModelMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), small()).unwrap();
     let mut last = None;

@@ -75,6 +75,10 @@ impl Medium for GatedMedium {
         Ok(Arc::new(GatedFile(self.inner.open(name)?, self.gate.clone())))
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.inner.remove(name)
     }

@@ -8,7 +8,9 @@ mod damage;
 mod gate;
 mod model;
 mod ordering;
+mod recording;
 mod regressions;
+mod truth;
 
 /// Wrong orders that the ordering tests must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -189,6 +189,13 @@ impl Medium for ModelMedium {
         file.map(|file| file as _).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.into(), file);
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         lock(&self.files).remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

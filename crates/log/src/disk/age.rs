@@ -1,0 +1,93 @@
+//! Hides events that are too old: whole segments by what the index knows of them, the one in
+//! which the limit lies by reading on in it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    MediumFile,
+    format::Body,
+    index::SharedIndex,
+    scan::{Step, Walk},
+    segment::Segment,
+};
+use crate::{Millis, Position, Topic, ages::AgeScan};
+
+/// Where to read on, and what of it is committed.
+struct Place {
+    file: Arc<dyn MediumFile>,
+    start: u64,
+    end: u64,
+}
+
+/// Hides what one `max_age` is over for at `now`.
+pub(crate) fn expire(shared: &SharedIndex, scan: &mut AgeScan, now: Millis) -> std::io::Result<()> {
+    if !scan.is_over(scan.next, now) {
+        return Ok(());
+    }
+    while skip_old_segment(shared, scan, now) {}
+    let Some(place) = place(shared, scan.after)? else { return Ok(()) };
+    let (over, after) = read(&place, scan, now)?;
+    let mut index = shared.write();
+    for (topic, last) in over {
+        if index.topics.limits(&topic).max_age == Some(scan.max_age) {
+            index.topics.removed(&topic, last);
+        }
+    }
+    scan.after = after;
+    Ok(())
+}
+
+/// Hides a whole segment, if all of it is too old.
+fn skip_old_segment(shared: &SharedIndex, scan: &mut AgeScan, now: Millis) -> bool {
+    let mut index = shared.write();
+    let index = &mut *index;
+    let at = index.segments.partition_point(|segment| segment.last <= scan.after);
+    let Some(segment) = index.segments.get(at).filter(|s| scan.is_over(s.newest, now)) else {
+        return false;
+    };
+    for (topic, span) in &segment.topics {
+        if index.topics.limits(topic).max_age == Some(scan.max_age) {
+            index.topics.removed(topic, span.last);
+        }
+    }
+    // The active segment goes on from here.
+    scan.after = segment.last;
+    at + 1 < index.segments.len()
+}
+
+/// The block that holds what comes after a position; `None` at the end of the log.
+fn place(shared: &SharedIndex, after: Position) -> std::io::Result<Option<Place>> {
+    let index = shared.read();
+    let at = index.segments.partition_point(|segment| segment.last <= after);
+    let Some(segment) = index.segments.get(at) else { return Ok(None) };
+    let block = Segment::block_of(&segment.blocks, after.next());
+    let Some(block) = segment.blocks.get(block) else { return Ok(None) };
+    Ok(Some(Place { file: segment.file.get()?, start: block.offset, end: segment.len }))
+}
+
+/// The last position of each topic that is too old, and how far that goes.
+fn read(
+    place: &Place,
+    scan: &mut AgeScan,
+    now: Millis,
+) -> std::io::Result<(HashMap<Topic, Position>, Position)> {
+    let (mut over, mut after) = (HashMap::new(), scan.after);
+    let mut walk = Walk::new(place.file.clone(), place.start, place.end);
+    // What is damaged is told to those who read it.
+    while let Step::Entry(_, stored) = walk.next()? {
+        if stored.body.position() <= scan.after {
+            continue;
+        }
+        if !scan.is_over(stored.body.time(), now) {
+            scan.next = stored.body.time();
+            break;
+        }
+        after = stored.body.position();
+        match stored.body {
+            Body::Event(record) => drop(over.insert(record.topic.clone(), record.position)),
+            Body::Blank(record) => drop(over.insert(record.topic, record.position)),
+            Body::Erasure { .. } => {}
+        }
+    }
+    Ok((over, after))
+}
