@@ -120,7 +120,7 @@ impl Storage {
     }
 
     fn memory(args: &ServeArgs) -> Self {
-        let retention = Retention { max_bytes: args.max_bytes };
+        let retention = Retention::bytes(args.max_bytes);
         Self {
             log: Arc::new(MemoryLog::new(retention, system_clock())),
             state: Box::new(MemoryState::default()),
@@ -173,7 +173,7 @@ fn disk_config(args: &ServeArgs) -> DiskConfig {
             DurabilityArg::Interval => Durability::Interval(SYNC_INTERVAL),
             DurabilityArg::None => Durability::None,
         },
-        retention: Retention { max_bytes: args.max_bytes },
+        retention: Retention::bytes(args.max_bytes),
         ..DiskConfig::default()
     }
 }

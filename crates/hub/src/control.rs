@@ -1,7 +1,7 @@
 //! The hub's own frames: tick, gap, live and retry. Their bytes are protocol.
 
 use bytes::Bytes;
-use eventwall_log::EventId;
+use eventwall_log::{Epochs, EventId, Position};
 use eventwall_sse::{Frame, encode_retry};
 use serde::Serialize;
 
@@ -24,8 +24,26 @@ pub struct Gap {
     pub after: String,
     /// Where reading goes on.
     pub resumed: String,
+    /// Some of the lost events came after what is left from `resumed` on, the last of them
+    /// here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
     /// Why.
     pub reason: GapReason,
+}
+
+impl Gap {
+    /// What retention removed of what follows `after`: nothing is left up to `resumed`, and the
+    /// last that is gone was at `removed`.
+    pub(crate) fn expired(
+        epochs: &Epochs,
+        after: Position,
+        (resumed, removed): (Position, Position),
+    ) -> Self {
+        let id = |position| epochs.id(position).to_string();
+        let through = (removed > resumed).then(|| id(removed));
+        Self { after: id(after), resumed: id(resumed), through, reason: GapReason::Expired }
+    }
 }
 
 pub(crate) fn tick_frame(cursor: &EventId) -> Bytes {
@@ -78,8 +96,17 @@ mod tests {
         let id: EventId = "k3-7".parse().unwrap();
         assert_eq!(tick_frame(&id), "id: k3-7\nevent: eventwall:tick\ndata: \n\n");
         assert_eq!(live_frame(&id), "id: k3-7\nevent: eventwall:live\ndata: \n\n");
-        let gap = Gap { after: "k3-1".into(), resumed: "k3-7".into(), reason: GapReason::Expired };
+        let mut gap = Gap {
+            after: "k3-1".into(),
+            resumed: "k3-7".into(),
+            through: None,
+            reason: GapReason::Expired,
+        };
         let data = r#"{"after":"k3-1","resumed":"k3-7","reason":"expired"}"#;
+        let expected = format!("id: k3-7\nevent: eventwall:gap\ndata: {data}\n\n");
+        assert_eq!(gap_frame(&gap, &id), expected);
+        gap.through = Some("k3-9".into());
+        let data = r#"{"after":"k3-1","resumed":"k3-7","through":"k3-9","reason":"expired"}"#;
         let expected = format!("id: k3-7\nevent: eventwall:gap\ndata: {data}\n\n");
         assert_eq!(gap_frame(&gap, &id), expected);
         assert_eq!(retry_frame(1500), "retry: 1500\n\n");

@@ -10,31 +10,50 @@ pub(crate) struct Cursor {
     /// Everything up to here is known to the subscriber.
     pub(crate) position: Position,
     pub(crate) filter: Filter,
-    /// For a start by `last=N`: events of a topic up to its floor are not wanted. Dropped
-    /// once the cursor has passed them all.
-    pub(crate) floors: Option<Arc<HashMap<Topic, Position>>>,
-    /// Removals up to here were known when the cursor began, and are no gap.
+    /// For a start by `last=N`. Dropped once the cursor has passed it.
+    start: Option<Arc<LastEvents>>,
+    /// Removals up to here are no gap: they were known when the cursor began, or are told.
     pub(crate) forgiven: Position,
+}
+
+/// The last events of each topic as a start asked for them.
+#[derive(Debug, Default)]
+pub(crate) struct LastEvents {
+    /// Events of a topic up to its floor are not wanted.
+    pub(crate) floors: HashMap<Topic, Position>,
+    /// Where the wanted ones are, in order. What lies between two of them need not be read.
+    pub(crate) wanted: Vec<Position>,
+    /// The end of the log when it was asked.
+    pub(crate) end: Position,
 }
 
 impl Cursor {
     pub(crate) fn new(position: Position, filter: Filter) -> Self {
-        Self { position, filter, floors: None, forgiven: Position::START }
+        Self { position, filter, start: None, forgiven: Position::START }
+    }
+
+    /// Just before the first of the wanted events.
+    pub(crate) fn before_last(events: LastEvents, filter: Filter) -> Self {
+        let mut cursor = Self::new(Position::START, filter);
+        cursor.start = Some(Arc::new(events));
+        cursor.advance(Position::START);
+        cursor
     }
 
     /// Whether an event at `position` of a topic that the filter matches is wanted.
     pub(crate) fn wants(&self, topic: &Topic, position: Position) -> bool {
-        let floor = self.floors.as_ref().and_then(|floors| floors.get(topic));
+        let floor = self.start.as_ref().and_then(|start| start.floors.get(topic));
         position > self.position && floor.is_none_or(|floor| position > *floor)
     }
 
     pub(crate) fn advance(&mut self, to: Position) {
         self.position = self.position.max(to);
-        let passed = |floors: &Arc<HashMap<_, Position>>| {
-            floors.values().all(|floor| *floor <= self.position)
-        };
-        if self.floors.as_ref().is_some_and(passed) {
-            self.floors = None;
+        let Some(start) = &self.start else { return };
+        let passed = start.wanted.partition_point(|wanted| *wanted <= self.position);
+        let next = start.wanted.get(passed).map_or(start.end, |wanted| wanted.before());
+        self.position = self.position.max(next);
+        if self.position >= start.end {
+            self.start = None;
         }
     }
 }

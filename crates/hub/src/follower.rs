@@ -153,10 +153,12 @@ impl Follower {
                     self.ended = self.options.wait.is_some();
                     return self.send(frames, now);
                 }
-                Next::Gap(removed) => {
-                    let frame = self.expired(removed, epochs);
-                    self.cursor.advance(removed);
-                    return self.send(vec![frame], now);
+                Next::Gap { resumed, removed } => {
+                    self.tally.gap = Some(GapReason::Expired);
+                    let gap = Gap::expired(epochs, self.cursor.position, (resumed, removed));
+                    self.cursor.advance(resumed);
+                    self.cursor.forgiven = removed;
+                    return self.send(vec![gap_frame(&gap, &epochs.id(resumed))], now);
                 }
                 Next::Read(range) => {
                     self.caught_up = None;
@@ -214,17 +216,6 @@ impl Follower {
 
     fn tick(&self, epochs: &Epochs) -> Bytes {
         if self.options.comment_ticks { comment_tick() } else { tick_frame(&self.id(epochs)) }
-    }
-
-    fn expired(&mut self, removed: Position, epochs: &Epochs) -> Bytes {
-        self.tally.gap = Some(GapReason::Expired);
-        let resumed = epochs.id(removed);
-        let gap = Gap {
-            after: self.id(epochs).to_string(),
-            resumed: resumed.to_string(),
-            reason: GapReason::Expired,
-        };
-        gap_frame(&gap, &resumed)
     }
 
     fn frames(&mut self, events: &[Arc<Framed>], behind: bool) -> Vec<Bytes> {

@@ -9,7 +9,7 @@ use std::{
 
 use eventwall_log::{
     AppendError, AppendOptions, Appended, Batch, Budget, Entry, Filter, Log, Page, Position,
-    ReadError, ReadRange, Tail, Topic,
+    ReadError, ReadRange, Tail, Topic, system_time,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     tail_error: Mutex<Option<String>>,
 }
 
+/// How often events that are too old leave the window.
+const SWEEP: Duration = Duration::from_secs(1);
 /// How long a page waits for the window to catch up with the log.
 const TAIL_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -191,8 +193,15 @@ impl Shared {
     /// The tail task: everything that comes off the log goes into the window, then whoever
     /// waits for it is woken.
     async fn follow(self: Arc<Self>, mut tail: Tail) {
+        let mut sweeps = tokio::time::interval(SWEEP);
         loop {
-            let next = tail.next().await;
+            let next = tokio::select! {
+                next = tail.next() => next,
+                _ = sweeps.tick() => {
+                    self.sweep();
+                    continue;
+                }
+            };
             let failing = next.as_ref().err().map(ToString::to_string);
             *self.tail_error.lock().unwrap_or_else(PoisonError::into_inner) = failing;
             match next {
@@ -203,6 +212,22 @@ impl Shared {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
+        }
+    }
+
+    /// The log no longer shows what is too old; nor does the window.
+    fn sweep(&self) {
+        let Some(shortest) = self.log.retention().shortest_age() else { return };
+        let window = self.window();
+        let now = system_time();
+        let oldest = window.oldest().map(|event| event.record().time);
+        if oldest.is_none_or(|time| time.saturating_add(shortest) >= now) {
+            return;
+        }
+        let expired = window.expired(|event| self.log.expired(event.record()));
+        drop(window);
+        if !expired.is_empty() {
+            self.window.write().unwrap_or_else(PoisonError::into_inner).sweep(&expired);
         }
     }
 

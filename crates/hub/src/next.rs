@@ -18,8 +18,13 @@ pub(crate) enum Next {
     Events(Slice),
     /// Nothing yet; the cursor may move to here.
     Wait(Position),
-    /// Matching events up to here are gone; nothing that is left lies before.
-    Gap(Position),
+    /// Matching events are gone.
+    Gap {
+        /// Nothing that is left lies before.
+        resumed: Position,
+        /// The last of them was here.
+        removed: Position,
+    },
     /// The log has to be read for it.
     Read(ReadRange),
 }
@@ -57,6 +62,14 @@ impl CaughtUp {
     }
 }
 
+impl CaughtUp {
+    /// Up to where nothing is left that comes after `position`.
+    fn nothing_up_to(&self, position: Position) -> Position {
+        let left = self.events.iter().find(|event| event.position() > position);
+        left.map_or(self.through, |event| event.position().before())
+    }
+}
+
 /// Decides what follows `cursor`, from the window if it reaches back far enough, else from
 /// what was read for it.
 pub(crate) fn next(
@@ -76,7 +89,10 @@ pub(crate) fn next(
         return Next::Read(ReadRange::after(cursor.position));
     };
     match read.removed {
-        Some(removed) if removed > cursor.position.max(cursor.forgiven) => Next::Gap(removed),
+        Some(removed) if removed > cursor.position.max(cursor.forgiven) => {
+            let resumed = removed.min(read.nothing_up_to(cursor.position));
+            Next::Gap { resumed, removed }
+        }
         _ => {
             let through = read.through.min(limit.through);
             from_slice(collect(read.events.iter(), cursor, limit, through))

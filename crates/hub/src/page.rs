@@ -94,7 +94,7 @@ impl Hub {
         let mut page = self.last_page(filter, bound, count, bound.before()).await?;
         if !exact {
             let (after, resumed) = (before.to_string(), page.cursor.to_string());
-            page.gap = Some(Gap { after, resumed, reason: GapReason::Replaced });
+            page.gap = Some(Gap { after, resumed, through: None, reason: GapReason::Replaced });
         }
         Ok(page)
     }
@@ -116,15 +116,12 @@ impl Hub {
                 Next::Wait(examined) if examined > cursor.position => cursor.advance(examined),
                 Next::Wait(_) => break,
                 // One page tells one gap, before its events: the next page tells the next.
-                Next::Gap(_) if gap.is_some() || !events.is_empty() => break,
-                Next::Gap(removed) => {
+                Next::Gap { .. } if gap.is_some() || !events.is_empty() => break,
+                Next::Gap { resumed, removed } => {
                     let epochs = self.shared.log.epochs();
-                    gap = Some(Gap {
-                        after: epochs.id(cursor.position).to_string(),
-                        resumed: epochs.id(removed).to_string(),
-                        reason: GapReason::Expired,
-                    });
-                    cursor.advance(removed);
+                    gap = Some(Gap::expired(&epochs, cursor.position, (resumed, removed)));
+                    cursor.advance(resumed);
+                    cursor.forgiven = removed;
                 }
                 Next::Read(range) => {
                     let budget = Budget { events: room.events, bytes: room.bytes };

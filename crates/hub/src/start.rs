@@ -1,13 +1,14 @@
 //! Where a subscriber starts: turns what was asked for into a cursor, and says what was
 //! lost before it.
 
-use std::{collections::HashMap, sync::Arc};
-
 use eventwall_log::{
     Budget, EventId, Filter, Log, Millis, Position, ReadError, ReadRange, Resolution, Topic,
 };
 
-use crate::{Gap, GapReason, cursor::Cursor};
+use crate::{
+    Gap, GapReason,
+    cursor::{Cursor, LastEvents},
+};
 
 /// Where to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,22 +107,25 @@ async fn resume(
     let cursor = forgiving(log, Cursor::new(position, filter)).await?;
     let after = id.map_or_else(|text| text, |id| id.to_string());
     let resumed = epochs.id(cursor.position).to_string();
-    Ok(Started { cursor, gap: Some(Gap { after, resumed, reason }), live_at })
+    Ok(Started { cursor, gap: Some(Gap { after, resumed, through: None, reason }), live_at })
 }
 
-/// Moves a cursor past what is already gone, which is not told again as a gap.
+/// Moves a cursor past what is already gone, which is not told again as a gap, but past nothing
+/// that is left.
 async fn forgiving(log: &dyn Log, cursor: Cursor) -> Result<Cursor, ReadError> {
-    let mut cursor = without_gap(log, cursor).await?;
-    cursor.advance(cursor.forgiven);
+    let (mut cursor, nothing_up_to) = without_gap(log, cursor).await?;
+    cursor.advance(cursor.forgiven.min(nothing_up_to));
     Ok(cursor)
 }
 
-/// What was removed before this start was never promised, so it is no gap.
-async fn without_gap(log: &dyn Log, mut cursor: Cursor) -> Result<Cursor, ReadError> {
+/// What was removed before this start was never promised, so it is no gap. Answers also up to
+/// where nothing is left.
+async fn without_gap(log: &dyn Log, mut cursor: Cursor) -> Result<(Cursor, Position), ReadError> {
     let one = Budget { events: 1, bytes: 1 };
     let page = log.read(ReadRange::after(cursor.position), &cursor.filter, one).await?;
     cursor.forgiven = page.removed.unwrap_or_default();
-    Ok(cursor)
+    let first = page.entries.first().map(|entry| entry.position().before());
+    Ok((cursor, first.unwrap_or(page.examined)))
 }
 
 /// Just before the last `count` events of each topic.
@@ -139,35 +143,35 @@ async fn last(
             max: MAX_START_EVENTS,
         });
     }
-    let mut floors = HashMap::new();
+    let mut start = LastEvents { end, ..LastEvents::default() };
     for topic in topics {
-        let first = first_of_last(log, &topic, end.next(), count).await?;
-        floors.insert(topic, first.map_or(end, Position::before));
+        let wanted = last_of(log, &topic, end.next(), count).await?;
+        start.floors.insert(topic, wanted.first().map_or(end, |first| first.before()));
+        start.wanted.extend(wanted);
     }
-    let start = floors.values().min().copied().unwrap_or(end);
-    let mut cursor = Cursor::new(start, filter);
-    cursor.floors = Some(Arc::new(floors));
-    Ok(without_gap(log, cursor).await?)
+    start.wanted.sort_unstable();
+    let (cursor, _) = without_gap(log, Cursor::before_last(start, filter)).await?;
+    Ok(cursor)
 }
 
-/// The position of the first of a topic's last `count` events, read in bounded steps.
-async fn first_of_last(
+/// The positions of a topic's last `count` events in order, read in bounded steps.
+async fn last_of(
     log: &dyn Log,
     topic: &Topic,
     mut before: Position,
-    mut count: usize,
-) -> Result<Option<Position>, ReadError> {
-    let mut first = None;
-    while count > 0 {
-        let budget = Budget { events: count, bytes: STEP_BYTES };
+    count: usize,
+) -> Result<Vec<Position>, ReadError> {
+    let mut newest_first = Vec::new();
+    while newest_first.len() < count {
+        let budget = Budget { events: count - newest_first.len(), bytes: STEP_BYTES };
         let page = log.read_back(topic, Some(before), budget).await?;
         let Some(oldest) = page.events.first() else { break };
-        first = Some(oldest.position);
         before = oldest.position;
-        count = count.saturating_sub(page.events.len());
+        newest_first.extend(page.events.iter().rev().map(|event| event.position));
         if !page.more {
             break;
         }
     }
-    Ok(first)
+    newest_first.reverse();
+    Ok(newest_first)
 }

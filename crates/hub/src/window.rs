@@ -2,7 +2,7 @@
 //! it never decides what anybody gets.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct Window {
     bytes: usize,
     max_bytes: usize,
     start: Position,
+    /// Events up to here may have been too old to be kept.
+    swept: Position,
     tail: Position,
     /// How often something was erased.
     erasures: u64,
@@ -52,6 +54,7 @@ impl Window {
             bytes: 0,
             max_bytes,
             start: end,
+            swept: Position::START,
             tail: end,
             erasures: 0,
             ephemera: Ephemera::default(),
@@ -60,7 +63,24 @@ impl Window {
 
     /// Every event after this position is in the window.
     pub(crate) fn start(&self) -> Position {
-        self.start
+        self.start.max(self.swept)
+    }
+
+    /// The oldest event.
+    pub(crate) fn oldest(&self) -> Option<&Framed> {
+        self.order.front().map(|event| &**event)
+    }
+
+    /// Those that `is_expired` says so of.
+    pub(crate) fn expired(&self, is_expired: impl Fn(&Framed) -> bool) -> HashSet<Position> {
+        self.order.iter().filter(|e| is_expired(e)).map(|e| e.position()).collect()
+    }
+
+    /// Lets go of events that are too old. Whoever has not passed them reads the log, which
+    /// knows whether that is a gap.
+    pub(crate) fn sweep(&mut self, expired: &HashSet<Position>) {
+        self.swept = expired.iter().max().copied().unwrap_or_default().max(self.swept);
+        self.drop_all(expired);
     }
 
     /// The last position that came off the log's tail.
@@ -102,6 +122,10 @@ impl Window {
     /// Erased events are not shown from now on, nor what was read of them before.
     pub(crate) fn erase(&mut self, positions: &[Position]) {
         self.erasures += 1;
+        self.drop_all(&positions.iter().copied().collect());
+    }
+
+    fn drop_all(&mut self, positions: &HashSet<Position>) {
         let gone = |event: &Arc<Framed>| positions.contains(&event.position());
         self.bytes -= self.order.iter().filter(|e| gone(e)).map(|e| e.cost()).sum::<usize>();
         self.order.retain(|event| !gone(event));
@@ -113,7 +137,7 @@ impl Window {
 
     /// What follows the cursor; `None` if the cursor is before the window.
     pub(crate) fn after(&self, cursor: &Cursor, limit: Limit) -> Option<Slice> {
-        if cursor.position < self.start {
+        if cursor.position < self.start() {
             return None;
         }
         let through = self.tail.min(limit.through);

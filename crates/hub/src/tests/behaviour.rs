@@ -20,7 +20,7 @@ fn filter(names: &[&str]) -> Filter {
 }
 
 fn hub_with(max_bytes: u64, window_bytes: usize) -> Hub {
-    let log = MemoryLog::new(Retention { max_bytes }, system_clock());
+    let log = MemoryLog::new(Retention::bytes(max_bytes), system_clock());
     Hub::new(Arc::new(log), &HubConfig { window_bytes, ..HubConfig::default() })
 }
 

@@ -1,11 +1,19 @@
-//! A seeded run: every subscriber gets every matching event after its start once, in order,
-//! or is told of the gap in which it lies; and no gap is told in which nothing was lost.
+//! A seeded run over a log in memory or on disk: every subscriber gets every matching event after
+//! its start once, in order, or is told of the gap in which it lies; and no gap is told in which
+//! nothing was lost. Limits of every kind remove events meanwhile, and the log on disk is
+//! compacted, closed and opened again.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use eventwall_log::{
-    AppendOptions, Batch, Budget, Entry, EventId, Filter, Log as _, MemoryLog, NewEvent, Position,
-    ReadRange, Retention, Topic, system_clock,
+    AppendOptions, Batch, Budget, Clock, DiskConfig, DiskLog, Durability, Entry, EventId, Filter,
+    FsMedium, Keep, Log, MemoryLog, NewEvent, Position, ReadRange, Retention, Rule, Topic,
 };
 use eventwall_sse::{Decoder, Event, Item};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -31,7 +39,12 @@ struct Client {
 
 struct Simulation {
     rng: SmallRng,
-    log: MemoryLog,
+    log: Arc<dyn Log>,
+    /// The log's folder, if it is on disk.
+    folder: Option<tempfile::TempDir>,
+    retention: Retention,
+    /// Milliseconds, for the log.
+    clock: Arc<AtomicU64>,
     window: Window,
     published: Vec<(Position, Topic)>,
     clients: Vec<Client>,
@@ -39,34 +52,66 @@ struct Simulation {
     mutation: Option<Mutation>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Memory,
+    Disk,
+}
+
+/// Its events supersede each other.
+const STATE: usize = 2;
+
 fn topic(n: usize) -> Topic {
     format!("t/{n}").parse().unwrap()
 }
 
+/// Some runs forget nothing, some forget within a dozen events, by limits of all kinds.
+fn retention(kind: Kind, rng: &mut SmallRng) -> Retention {
+    let least = if kind == Kind::Disk { 150_000 } else { 2_000 };
+    let few = rng.random_range(least..10 * least);
+    let mut retention = Retention::bytes(if rng.random_bool(0.5) { 1 << 30 } else { few });
+    let rule = |n: usize| Rule::of(topic(n).as_str().parse().unwrap());
+    let mut counted = rule(1);
+    counted.max_events = Some(Some(rng.random_range(1..50)));
+    let mut state = rule(STATE);
+    state.keep = Some(Keep::Latest);
+    let mut aged = rule(3);
+    aged.max_age = Some(Some(rng.random_range(1_000..60_000)));
+    aged.max_bytes = Some(Some(rng.random_range(1_000..100_000)));
+    retention.rules = [counted, state, aged].into_iter().filter(|_| rng.random_bool(0.5)).collect();
+    if rng.random_bool(0.2) {
+        retention.limits.max_age = Some(120_000);
+    }
+    retention
+}
+
 impl Simulation {
-    fn new(seed: u64, mutation: Option<Mutation>) -> Self {
+    async fn new(seed: u64, kind: Kind, mutation: Option<Mutation>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        // Some runs forget nothing, some forget within a dozen events.
-        let max_bytes =
-            if rng.random_bool(0.5) { 1 << 30 } else { rng.random_range(2_000..20_000) };
-        Self {
-            log: MemoryLog::new(Retention { max_bytes }, system_clock()),
-            window: Window::new(Position::START, rng.random_range(500..8_000)),
-            published: Vec::new(),
-            clients: Vec::new(),
-            now: Instant::now(),
-            rng,
-            mutation,
-        }
+        let retention = retention(kind, &mut rng);
+        let clock = Arc::new(AtomicU64::new(1_700_000_000_000));
+        let read = clock_of(&clock);
+        let folder = (kind == Kind::Disk).then(|| tempfile::tempdir().unwrap());
+        let log: Arc<dyn Log> = match &folder {
+            Some(folder) => open(folder, &retention, &clock).await,
+            None => Arc::new(MemoryLog::with_uptime(retention.clone(), read.clone(), read)),
+        };
+        let window = Window::new(Position::START, rng.random_range(500..8_000));
+        let (published, clients, now) = (Vec::new(), Vec::new(), Instant::now());
+        Self { rng, log, folder, retention, clock, window, published, clients, now, mutation }
     }
 
     async fn run(mut self, steps: usize) -> Result<(), String> {
         for _ in 0..steps {
-            match self.rng.random_range(0..10) {
-                0..4 => self.publish().await,
-                4..6 => self.pump().await,
-                6 => self.connect().await,
-                7 => self.disconnect(),
+            match self.rng.random_range(0..100) {
+                0..40 => self.publish().await,
+                40..60 => self.pump().await,
+                60..70 => self.connect().await,
+                70..80 => self.disconnect(),
+                80..83 => self.log.maintain().await,
+                83 => self.restart().await,
+                84 => self.sweep(),
+                85..88 => drop(self.clock.fetch_add(2_000, Ordering::Relaxed)),
                 _ => self.step_one().await?,
             }
         }
@@ -82,7 +127,9 @@ impl Simulation {
 
     async fn publish(&mut self) {
         for _ in 0..self.rng.random_range(1..6) {
-            let event = NewEvent::new(topic(self.rng.random_range(0..4)), "x");
+            // On disk large enough to fill segments.
+            let len = if self.folder.is_some() { self.rng.random_range(0..6_000) } else { 1 };
+            let event = NewEvent::new(topic(self.rng.random_range(0..4)), "x".repeat(len));
             let name = event.topic.clone();
             let appended = self.log.append(Batch::from(event), AppendOptions::default()).await;
             self.published.push((appended.unwrap().last(), name));
@@ -104,6 +151,22 @@ impl Simulation {
             }
         }
         self.window.examined(page.examined);
+    }
+
+    /// The log is closed and opened again, and everybody is thrown out.
+    async fn restart(&mut self) {
+        let Some(folder) = &self.folder else { return };
+        self.log.close().await;
+        self.clients.iter_mut().for_each(|client| client.follower = None);
+        // The folder's lock goes with it.
+        self.log = Arc::new(MemoryLog::default());
+        self.log = open(folder, &self.retention, &self.clock).await;
+        self.window = Window::new(self.log.end(), self.rng.random_range(500..8_000));
+    }
+
+    fn sweep(&mut self) {
+        let expired = self.window.expired(|event| self.log.expired(event.record()));
+        self.window.sweep(&expired);
     }
 
     async fn connect(&mut self) {
@@ -138,7 +201,7 @@ impl Simulation {
             "" => Start::Now,
             id => Start::Resume(id.into()),
         };
-        let started = start(&self.log, client.filter.clone(), &from).await.unwrap();
+        let started = start(&*self.log, client.filter.clone(), &from).await.unwrap();
         let mut follower = Follower::new(started, FollowOptions::default(), HEARTBEAT, self.now);
         follower.mutation = self.mutation;
         client.follower = Some(follower);
@@ -203,12 +266,22 @@ impl Simulation {
             .filter(|(position, topic)| *position > baseline && client.filter.matches(topic))
             .map(|(position, _)| *position)
             .collect();
+        let last_state = self.published.iter().rfind(|(_, name)| *name == topic(STATE));
+        let is_state = self.retention.rules.iter().any(|rule| rule.keep.is_some());
+        let superseded = |p: &Position| {
+            let published = self.published.iter().find(|(position, _)| position == p);
+            is_state
+                && published.is_some_and(|(_, name)| *name == topic(STATE))
+                && last_state.is_some_and(|(last, _)| last > p)
+        };
         let in_gap = |p: &Position| client.gaps.iter().any(|(after, to)| after < p && p <= to);
-        if let Some(lost) = expected.iter().find(|p| !received.contains(p) && !in_gap(p)) {
+        if let Some(lost) =
+            expected.iter().find(|p| !received.contains(p) && !in_gap(p) && !superseded(p))
+        {
             return Err(format!("{lost} was lost in silence"));
         }
         let lost_something = |(after, to): &(Position, Position)| {
-            expected.iter().any(|p| after < p && p <= to && !received.contains(p))
+            expected.iter().any(|p| after < p && p <= to && !received.contains(p) && !superseded(p))
         };
         client
             .gaps
@@ -236,7 +309,11 @@ impl Client {
                 let gap: serde_json::Value = serde_json::from_str(&event.data).unwrap();
                 let position =
                     |key: &str| gap[key].as_str()?.parse().ok().map(|id: EventId| id.position);
-                let span = position("after").zip(position("resumed"));
+                if gap["reason"] != "expired" {
+                    return Err(format!("no log was replaced: {gap}"));
+                }
+                let to = position("through").or(position("resumed"));
+                let span = position("after").zip(to);
                 self.gaps.push(span.ok_or("a gap without ids")?);
             }
             _ => self.received.push(id.position),
@@ -245,13 +322,35 @@ impl Client {
     }
 }
 
+fn clock_of(clock: &Arc<AtomicU64>) -> Clock {
+    let clock = clock.clone();
+    Arc::new(move || clock.load(Ordering::Relaxed))
+}
+
+async fn open(
+    folder: &tempfile::TempDir,
+    retention: &Retention,
+    clock: &Arc<AtomicU64>,
+) -> Arc<dyn Log> {
+    let config = DiskConfig {
+        durability: Durability::None,
+        retention: retention.clone(),
+        clock: clock_of(clock),
+        uptime: clock_of(clock),
+        keep_every: None,
+        ..DiskConfig::default()
+    };
+    Arc::new(DiskLog::open(FsMedium::open(folder.path()).unwrap(), config).unwrap().0)
+}
+
 async fn simulate(
+    kind: Kind,
     seeds: impl Iterator<Item = u64>,
     mutation: Option<Mutation>,
 ) -> Result<(), String> {
     for seed in seeds {
-        let run = Simulation::new(seed, mutation).run(400).await;
-        run.map_err(|error| format!("seed {seed}: {error}"))?;
+        let run = Simulation::new(seed, kind, mutation).await.run(400).await;
+        run.map_err(|error| format!("{kind:?}, seed {seed}: {error}"))?;
     }
     Ok(())
 }
@@ -259,11 +358,17 @@ async fn simulate(
 #[tokio::test]
 async fn nobody_loses_an_event_in_silence() {
     let fresh: u64 = rand::random();
-    simulate((0..600).chain([fresh]), None).await.unwrap();
+    simulate(Kind::Memory, (0..600).chain([fresh]), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_loses_an_event_of_a_log_on_disk_in_silence() {
+    let fresh: u64 = rand::random();
+    simulate(Kind::Disk, (0..60).chain([fresh]), None).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_event_dropped_at_the_seam_is_noticed() {
-    let noticed = simulate(0..400, Some(Mutation::SkipAtSeam)).await.unwrap_err();
+    let noticed = simulate(Kind::Memory, 0..400, Some(Mutation::SkipAtSeam)).await.unwrap_err();
     assert!(noticed.contains("lost in silence"), "{noticed}");
 }
