@@ -3,25 +3,27 @@
 
 mod address;
 mod args;
+mod config;
 mod failure;
 mod pace;
 mod publish;
+mod reload;
 mod remote;
 mod replay;
 mod serve;
+mod signals;
+mod storage;
 mod subscribe;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use self::{
-    args::{Cli, Command},
-    failure::Failure,
-};
+use self::{args::Command, config::Parsed, failure::Failure};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let Parsed { cli, rules } = match config::parse() {
+        Ok(parsed) => parsed,
+        Err(failure) => return failure.report(),
+    };
     log_to_stderr();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -31,8 +33,9 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            None => serve::serve(cli.serve).await,
-            Some(Command::Serve(args)) => serve::serve(args).await,
+            None => serve::serve(cli.serve, rules).await,
+            Some(Command::Serve(args)) => serve::serve(*args, rules).await,
+            Some(Command::Config) => print_sample(),
             Some(Command::Publish(args)) => publish::publish(args).await,
             Some(Command::Subscribe(args)) => subscribe::subscribe(args).await,
             Some(Command::Replay(args)) => replay::replay(args).await,
@@ -41,6 +44,11 @@ fn main() -> ExitCode {
     // A read of standard input that nobody waits for must not hold the exit.
     runtime.shutdown_background();
     done.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}
+
+fn print_sample() -> Result<(), Failure> {
+    use std::io::Write as _;
+    Ok(std::io::stdout().lock().write_all(config::sample().as_bytes())?)
 }
 
 /// Plain lines; `RUST_LOG` says how many.

@@ -57,3 +57,24 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_by_last_passes_over_what_lies_between() {
+        let topic: Topic = "a".parse().unwrap();
+        let floors = HashMap::from([(topic.clone(), Position(9))]);
+        let wanted = vec![Position(10), Position(11), Position(500)];
+        let events = LastEvents { floors, wanted, end: Position(900) };
+        let mut cursor = Cursor::before_last(events, Filter::topics([topic.clone()]));
+        assert_eq!(cursor.position, Position(9));
+        assert!(cursor.wants(&topic, Position(10)) && !cursor.wants(&topic, Position(9)));
+        for (to, then) in [(10, 10), (11, 499), (500, 900), (901, 901)] {
+            cursor.advance(Position(to));
+            assert_eq!(cursor.position, Position(then));
+        }
+        assert!(cursor.start.is_none());
+    }
+}

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscription,
     registry::{Registration, Registry},
-    start::start,
+    start::{Started, start},
     window::Window,
 };
 
@@ -33,11 +33,18 @@ pub struct HubConfig {
     pub heartbeat: Duration,
     /// Catch-up reads at once; more wait.
     pub catch_ups: usize,
+    /// Events that a start by `last` may bring, over all topics.
+    pub max_start_events: usize,
 }
 
 impl Default for HubConfig {
     fn default() -> Self {
-        Self { window_bytes: 32 << 20, heartbeat: Duration::from_secs(15), catch_ups: 64 }
+        Self {
+            window_bytes: 32 << 20,
+            heartbeat: Duration::from_secs(15),
+            catch_ups: 64,
+            max_start_events: 10_000,
+        }
     }
 }
 
@@ -56,6 +63,7 @@ pub(crate) struct Shared {
     window: RwLock<Window>,
     registry: Arc<Registry>,
     pub(crate) catch_ups: Semaphore,
+    pub(crate) max_start_events: usize,
     /// The last position that came off the log's tail.
     tail: watch::Sender<Position>,
     pub(crate) metrics: HubMetrics,
@@ -79,6 +87,7 @@ impl Hub {
             window: RwLock::new(Window::new(end, config.window_bytes)),
             registry: Arc::default(),
             catch_ups: Semaphore::new(config.catch_ups.max(1)),
+            max_start_events: config.max_start_events,
             tail: watch::Sender::new(end),
             metrics: HubMetrics::default(),
             tail_error: Mutex::default(),
@@ -97,6 +106,12 @@ impl Hub {
     #[must_use]
     pub fn heartbeat(&self) -> Duration {
         self.heartbeat
+    }
+
+    /// Events that a start by `last` may bring.
+    #[must_use]
+    pub fn max_start_events(&self) -> usize {
+        self.shared.max_start_events
     }
 
     /// Appends to the log; subscribers get the events from its tail.
@@ -141,7 +156,7 @@ impl Hub {
         options: FollowOptions,
     ) -> Result<Subscription, StartError> {
         let registration = self.shared.register(filter.clone());
-        let started = start(&*self.shared.log, filter, from).await?;
+        let started = self.shared.start(filter, from).await?;
         if let Some(live_at) = started.live_at {
             // Or `live` might have to wait for the window until the next tick.
             self.shared.caught_up_with(live_at).await;
@@ -183,6 +198,10 @@ impl Drop for Hub {
 impl Shared {
     pub(crate) fn window(&self) -> RwLockReadGuard<'_, Window> {
         self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn start(&self, filter: Filter, from: &Start) -> Result<Started, StartError> {
+        start(&*self.log, filter, from, self.max_start_events).await
     }
 
     /// From now on, news of these topics are noted.

@@ -32,7 +32,7 @@ pub use hub::{Hub, HubConfig};
 pub use metrics::HubMetrics;
 pub use page::EventPage;
 pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};
-pub use start::{MAX_START_EVENTS, Start, StartError};
+pub use start::{Start, StartError};
 pub use subscription::Subscription;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::{
     Framed, Gap, GapReason, Hub, Start, StartError,
     next::{CaughtUp, Next, next},
-    start::{Started, start},
+    start::Started,
     window::Limit,
 };
 
@@ -46,7 +46,7 @@ impl Hub {
                 let end = self.shared.log.end();
                 self.last_page(&filter, end.next(), (*count).min(limit), end).await
             }
-            _ => self.forward_page(start(&*self.shared.log, filter, from).await?, limit).await,
+            _ => self.forward_page(self.shared.start(filter, from).await?, limit).await,
         }
     }
 
@@ -142,9 +142,10 @@ impl Hub {
         cursor: Position,
     ) -> Result<EventPage, StartError> {
         let topics = self.shared.log.topics(filter).await?;
-        let max = crate::start::MAX_START_EVENTS;
-        if count.saturating_mul(topics.len().max(1)) > max {
-            return Err(StartError::TooMany { last: count, topics: topics.len(), max });
+        let max = self.shared.max_start_events;
+        let too_many = StartError::TooMany { last: count, topics: topics.len(), max };
+        if topics.len() > max {
+            return Err(too_many);
         }
         let (mut records, mut more): (Vec<Arc<Record>>, bool) = (Vec::new(), false);
         let mut budget = Budget { events: 0, bytes: PAGE_BYTES };
@@ -155,6 +156,9 @@ impl Hub {
             let bytes: usize = page.events.iter().map(|record| record.cost()).sum();
             budget.bytes = budget.bytes.saturating_sub(bytes);
             records.extend(page.events);
+            if records.len() > max {
+                return Err(too_many);
+            }
         }
         records.sort_unstable_by_key(|record| record.position);
         let epochs = self.shared.log.epochs();

@@ -38,16 +38,13 @@ pub enum StartError {
         last: usize,
         /// How many topics.
         topics: usize,
-        /// The bound on their product.
+        /// The bound on what they bring together.
         max: usize,
     },
     /// The log could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
-
-/// Events that `last` may bring, over all topics.
-pub const MAX_START_EVENTS: usize = 10_000;
 
 /// Memory that one step of looking for a start may take.
 const STEP_BYTES: usize = 1 << 20;
@@ -65,6 +62,7 @@ pub(crate) async fn start(
     log: &dyn Log,
     filter: Filter,
     start: &Start,
+    max_events: usize,
 ) -> Result<Started, StartError> {
     let end = log.end();
     let live_at = Some(end);
@@ -80,7 +78,7 @@ pub(crate) async fn start(
             Ok(Started { cursor, gap: None, live_at })
         }
         Start::Last(count) => {
-            let cursor = last(log, filter, *count, end).await?;
+            let cursor = last(log, filter, *count, (end, max_events)).await?;
             Ok(Started { cursor, gap: None, live_at })
         }
     }
@@ -133,21 +131,21 @@ async fn last(
     log: &dyn Log,
     filter: Filter,
     count: usize,
-    end: Position,
+    (end, max): (Position, usize),
 ) -> Result<Cursor, StartError> {
     let topics = log.topics(&filter).await?;
-    if count.saturating_mul(topics.len().max(1)) > MAX_START_EVENTS {
-        return Err(StartError::TooMany {
-            last: count,
-            topics: topics.len(),
-            max: MAX_START_EVENTS,
-        });
+    let too_many = StartError::TooMany { last: count, topics: topics.len(), max };
+    if topics.len() > max {
+        return Err(too_many);
     }
     let mut start = LastEvents { end, ..LastEvents::default() };
     for topic in topics {
         let wanted = last_of(log, &topic, end.next(), count).await?;
         start.floors.insert(topic, wanted.first().map_or(end, |first| first.before()));
         start.wanted.extend(wanted);
+        if start.wanted.len() > max {
+            return Err(too_many);
+        }
     }
     start.wanted.sort_unstable();
     let (cursor, _) = without_gap(log, Cursor::before_last(start, filter)).await?;

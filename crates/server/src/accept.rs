@@ -7,7 +7,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -57,7 +57,7 @@ pub async fn serve(
         }
     }
     app.drain.begin();
-    let deadline = sleep(app.settings.limits.drain_deadline);
+    let deadline = sleep(app.settings().limits.drain_deadline);
     tokio::pin!(deadline);
     while !connections.is_empty() {
         tokio::select! {
@@ -76,16 +76,17 @@ struct Acceptor<'a> {
     listener: &'a TcpListener,
     router: Router,
     app: Arc<App>,
-    room: Arc<Semaphore>,
+    /// How many are served now.
+    served: Arc<AtomicUsize>,
     refusals: Arc<Semaphore>,
     paused_until: Mutex<Option<Instant>>,
 }
 
 impl<'a> Acceptor<'a> {
     fn new(listener: &'a TcpListener, router: Router, app: Arc<App>) -> Self {
-        let room = Arc::new(Semaphore::new(app.settings.limits.connections));
+        let served = Arc::default();
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        Self { listener, router, app, room, refusals, paused_until: Mutex::default() }
+        Self { listener, router, app, served, refusals, paused_until: Mutex::default() }
     }
 
     /// The next connection, to be spawned.
@@ -93,17 +94,20 @@ impl<'a> Acceptor<'a> {
         loop {
             let stream = self.accept().await;
             // Not even room to refuse politely: the connection is just closed.
-            let Some((permit, full)) = self.admit() else { continue };
+            let Some(place) = self.admit() else { continue };
             let _ = stream.set_nodelay(true);
-            return connection(stream, self.router.clone(), self.app.clone(), full, permit);
+            return connection(stream, self.router.clone(), self.app.clone(), place);
         }
     }
 
     /// Room for a connection, or else for telling it that there is none.
-    fn admit(&self) -> Option<(OwnedSemaphorePermit, bool)> {
-        let room = |room: &Arc<Semaphore>| room.clone().try_acquire_owned().ok();
-        let admitted = room(&self.room).map(|permit| (permit, false));
-        admitted.or_else(|| room(&self.refusals).map(|permit| (permit, true)))
+    fn admit(&self) -> Option<Place> {
+        // Asked each time, as the limit may change; only this loop ever adds to the count.
+        if self.served.load(Ordering::Relaxed) < self.app.settings().limits.connections {
+            self.served.fetch_add(1, Ordering::Relaxed);
+            return Some(Place::Served(Served(self.served.clone())));
+        }
+        self.refusals.clone().try_acquire_owned().ok().map(Place::Refused)
     }
 
     async fn accept(&self) -> TcpStream {
@@ -123,14 +127,24 @@ impl<'a> Acceptor<'a> {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    app: Arc<App>,
-    full: bool,
-    _permit: OwnedSemaphorePermit,
-) {
-    let limits = &app.settings.limits;
+/// What a connection is there for; its room is free again when it is dropped.
+enum Place {
+    Served(#[allow(dead_code, reason = "held")] Served),
+    /// Only to be told that the server is full.
+    Refused(#[allow(dead_code, reason = "held")] OwnedSemaphorePermit),
+}
+
+struct Served(Arc<AtomicUsize>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, app: Arc<App>, place: Place) {
+    let full = matches!(place, Place::Refused(_));
+    let limits = app.settings().limits.clone();
     let _counted = Counted::new(&app.metrics.connections);
     let io = TokioIo::new(WriteDeadline::new(stream, limits.write_deadline));
     let asked = AtomicBool::new(false);
@@ -139,7 +153,7 @@ async fn connection(
         let (router, app) = (router.clone(), app.clone());
         async move { Ok::<_, Infallible>(answer(router, &app, full, request).await) }
     });
-    let connection = builder(limits).serve_connection(io, service);
+    let connection = builder(&limits).serve_connection(io, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

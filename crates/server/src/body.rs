@@ -33,7 +33,7 @@ impl Deref for Collected {
 /// # Errors
 /// `413`, `408`, `503` if all bodies together are too large, or `400` if the client broke off.
 pub async fn collect_body(body: Body, app: &App) -> Result<Collected, Problem> {
-    collect_up_to(body, app, app.settings.limits.body_bytes).await
+    collect_up_to(body, app, app.settings().limits.body_bytes).await
 }
 
 pub(crate) async fn collect_up_to(body: Body, app: &App, max: usize) -> Result<Collected, Problem> {
@@ -41,7 +41,7 @@ pub(crate) async fn collect_up_to(body: Body, app: &App, max: usize) -> Result<C
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
-    let deadline = app.settings.limits.body_deadline;
+    let deadline = app.settings().limits.body_deadline;
     let late = |_| {
         let detail = format!("the body took longer than {} s: send it faster", deadline.as_secs());
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)

@@ -22,8 +22,9 @@ pub(crate) async fn guard(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    if app.settings.loopback_only
-        && let Err(problem) = check(&request, &app.settings)
+    let settings = app.settings();
+    if settings.loopback_only
+        && let Err(problem) = check(&request, &settings)
     {
         return problem.into_response();
     }

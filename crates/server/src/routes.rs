@@ -1,6 +1,6 @@
 //! Which path goes where. Nothing else is decided here.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use axum::{
 use eventwall_hub::Hub;
 use http::{Method, StatusCode, Uri};
 use tokio::sync::Semaphore;
+use tower_http::cors::CorsLayer;
 
 use crate::{
     Drain, Problem, Settings, cors, erase, follow, guard,
@@ -24,13 +25,19 @@ use crate::{
 pub struct App {
     /// The hub that is served.
     pub hub: Hub,
-    /// Who may do what, how much.
-    pub settings: Settings,
+    live: RwLock<Live>,
     /// Whether the server is going down.
     pub drain: Drain,
     /// Room for the bodies of requests, in KiB, all connections together.
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
+}
+
+/// What can change while the server runs.
+#[derive(Debug)]
+struct Live {
+    settings: Arc<Settings>,
+    cors: Option<CorsLayer>,
 }
 
 impl App {
@@ -39,7 +46,30 @@ impl App {
     pub fn new(hub: Hub, settings: Settings) -> Self {
         let bodies = Arc::new(Semaphore::new(settings.limits.all_bodies_bytes / 1024));
         let metrics = Metrics::new(&hub);
-        Self { hub, settings, drain: Drain::default(), bodies, metrics }
+        let live = RwLock::new(Live::new(settings));
+        Self { hub, live, drain: Drain::default(), bodies, metrics }
+    }
+
+    /// Who may do what, how much, just now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).settings.clone()
+    }
+
+    /// From now on these hold. The room for all bodies together stays as it is.
+    pub fn set_settings(&self, settings: Settings) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Live::new(settings);
+    }
+
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).cors.clone()
+    }
+}
+
+impl Live {
+    fn new(settings: Settings) -> Self {
+        let cors = cors::layer(&settings.cors_origins);
+        Self { settings: Arc::new(settings), cors }
     }
 }
 
@@ -63,10 +93,7 @@ pub fn routes(app: &Arc<App>) -> Router {
 pub fn finish(router: Router, app: &Arc<App>) -> Router {
     let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
     let router = router.layer(from_fn_with_state(app.clone(), refuse));
-    let router = match cors::layer(&app.settings.cors_origins) {
-        Some(layer) => router.layer(layer),
-        None => router,
-    };
+    let router = router.layer(from_fn_with_state(app.clone(), cors::cors));
     router.layer(from_fn_with_state(app.clone(), guard::guard))
 }
 

@@ -24,7 +24,8 @@ pub(crate) async fn refuse(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    let limits = &app.settings.limits;
+    let settings = app.settings();
+    let limits = &settings.limits;
     if request.extensions().get::<ServerIsFull>().is_some() {
         return unavailable(request.headers(), limits, "the server is full");
     }

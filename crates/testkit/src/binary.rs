@@ -36,6 +36,8 @@ pub fn eventwall() -> Command {
             command.env_remove(name);
         }
     }
+    // Nor from a settings file of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }

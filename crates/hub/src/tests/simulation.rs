@@ -201,7 +201,7 @@ impl Simulation {
             "" => Start::Now,
             id => Start::Resume(id.into()),
         };
-        let started = start(&*self.log, client.filter.clone(), &from).await.unwrap();
+        let started = start(&*self.log, client.filter.clone(), &from, 10_000).await.unwrap();
         let mut follower = Follower::new(started, FollowOptions::default(), HEARTBEAT, self.now);
         follower.mutation = self.mutation;
         client.follower = Some(follower);

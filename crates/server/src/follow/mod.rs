@@ -53,7 +53,7 @@ pub(crate) async fn events(
 /// What `/events` is asked to follow.
 fn filter(app: &App, uri: &Uri) -> Result<Filter, Problem> {
     let (topics, patterns) = requested(&Query::of(uri))?;
-    let (count, max) = (topics.len() + patterns.len(), app.settings.limits.topics);
+    let (count, max) = (topics.len() + patterns.len(), app.settings().limits.topics);
     if count == 0 {
         return Err(Problem::bad_request(
             "name the topics to follow: /events?topic=NAME&topic=NAME",
@@ -116,7 +116,7 @@ pub(crate) async fn head_events(
 
 fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
     let query = Query::of(uri);
-    start(&query, headers)?;
+    start(app, &query, headers)?;
     if wants_page(headers) {
         let head = [
             (header::CONTENT_TYPE, "application/json"),
@@ -126,7 +126,7 @@ fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> 
         return Ok(head.into_response());
     }
     follow_options(&query, headers, true)?;
-    Ok(stream_head(app.hub.heartbeat().as_secs()).into_response())
+    Ok(stream_head(app.hub.heartbeat()).into_response())
 }
 
 async fn follow(
@@ -140,13 +140,13 @@ async fn follow(
     if wants_page(headers) {
         return page(app, filter, &query, headers).await;
     }
-    let start = start(&query, headers)?;
+    let start = start(app, &query, headers)?;
     let options = follow_options(&query, headers, topic_line)?;
     let padding = query.number("padding", MAX_PADDING)?.unwrap_or(0);
     let subscription = app.hub.subscribe(filter, &start, options).await.map_err(start_problem)?;
-    let window = app.settings.limits.drain_window;
+    let window = app.settings().limits.drain_window;
     let body = stream_body(subscription, app.drain.clone(), window, padding);
-    Ok((stream_head(app.hub.heartbeat().as_secs()), body).into_response())
+    Ok((stream_head(app.hub.heartbeat()), body).into_response())
 }
 
 fn follow_options(
@@ -173,7 +173,9 @@ fn wants_page(headers: &HeaderMap) -> bool {
     !wants_stream(headers) && accepts(headers, "application/json")
 }
 
-fn stream_head(heartbeat: u64) -> [(HeaderName, HeaderValue); 5] {
+fn stream_head(heartbeat: Duration) -> [(HeaderName, HeaderValue); 5] {
+    // Clients wait for a multiple of it, so it is never said to be shorter than it is.
+    let seconds = heartbeat.as_secs() + u64::from(heartbeat.subsec_nanos() > 0);
     let name = HeaderName::from_static;
     let value = HeaderValue::from_static;
     [
@@ -183,7 +185,7 @@ fn stream_head(heartbeat: u64) -> [(HeaderName, HeaderValue); 5] {
         (header::CACHE_CONTROL, value("no-store")),
         (header::VARY, value("Accept, Origin")),
         (name("x-accel-buffering"), value("no")),
-        (name("eventwall-heartbeat"), HeaderValue::from(heartbeat)),
+        (name("eventwall-heartbeat"), HeaderValue::from(seconds)),
     ]
 }
 

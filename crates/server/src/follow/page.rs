@@ -27,7 +27,7 @@ pub(super) async fn page(
     query: &Query<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let max = app.settings.limits.page_events;
+    let max = app.settings().limits.page_events;
     let limit = query.number("limit", max)?.unwrap_or(DEFAULT_LIMIT.min(max)).max(1);
     let page = match query.last("before")? {
         Some(before) => {
@@ -36,7 +36,7 @@ pub(super) async fn page(
             app.hub.page_before(&filter, &before, count).await
         }
         None => {
-            let from = start(query, headers)?;
+            let from = start(app, query, headers)?;
             let limit = if matches!(from, Start::Last(_)) { max } else { limit };
             match wait(query)? {
                 Some(wait) => {

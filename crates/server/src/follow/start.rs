@@ -2,18 +2,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use eventwall_hub::{MAX_START_EVENTS, Start};
+use eventwall_hub::Start;
 use eventwall_log::{EventId, Millis};
 use http::{HeaderMap, HeaderName};
 
-use crate::{Problem, query::Query};
+use crate::{App, Problem, query::Query};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The spellings that polyfills append to the URL.
 const POLYFILLS: [&str; 3] = ["lastEventId", "lastEventID", "last_event_id"];
 
 /// What a request says of its start.
-pub(super) fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
+pub(super) fn start(app: &App, query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
     let header = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
     if let Some(id) = header {
         return Ok(Start::Resume(String::from_utf8_lossy(id.as_bytes()).into_owned()));
@@ -27,7 +27,7 @@ pub(super) fn start(query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Pro
     if let Some(since) = query.last("since")? {
         return Ok(Start::Since(since_time(&since)?));
     }
-    let last = query.number("last", MAX_START_EVENTS)?;
+    let last = query.number("last", app.hub.max_start_events())?;
     Ok(last.map_or(Start::Now, Start::Last))
 }
 

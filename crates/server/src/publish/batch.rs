@@ -24,9 +24,9 @@ pub(super) async fn publish(
     topic: Option<Topic>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let max = publish.app.settings.limits.batch_bytes;
+    let max = publish.app.settings().limits.batch_bytes;
     let body = collect_up_to(body, &publish.app, max).await?;
-    let events = parse(&publish.app.settings.limits, topic.as_ref(), &body)?;
+    let events = parse(&publish.app.settings().limits, topic.as_ref(), &body)?;
     if events.len() > 1 && !publish.app.hub.log().capabilities().atomic_batches {
         let detail = "this log cannot write several events as one unit: publish them one by one";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));

@@ -69,7 +69,8 @@ async fn read(
     mut body: Body,
     done: &mut Done,
 ) -> Result<(), Problem> {
-    let limits = &publish.app.settings.limits;
+    let settings = publish.app.settings();
+    let limits = &settings.limits;
     let mut decoder = Decoder::with_max_event_size(limits.body_bytes);
     loop {
         let frame = tokio::select! {

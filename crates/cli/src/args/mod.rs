@@ -1,14 +1,13 @@
 //! The command line, as data: names, defaults, environment and help in one place.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod serve;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use std::path::PathBuf;
 
-use crate::{
-    address::{HostName, Origin, listen_address},
-    failure::EXIT_CODES,
-    pace::Pace,
-};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::serve::{DurabilityArg, KeepArg, ServeArgs, Store};
+use crate::{failure::EXIT_CODES, pace::Pace};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,115 +42,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the wall and the hub (what no command means)
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Print a settings file with every key, its meaning and its default
+    Config,
     /// Publish an event, or one for every line of standard input
     Publish(PublishArgs),
     /// Follow topics; reconnects and resumes by itself
     Subscribe(SubscribeArgs),
     /// Post the events of a file, one at a time
     Replay(ReplayArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// The address to listen on; port 0 takes a free one
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        env = "EVENTWALL_LISTEN",
-        default_value = "127.0.0.1:8080", value_parser = listen_address
-    )]
-    pub(crate) listen: SocketAddr,
-
-    /// The data directory [default: the platform's, such as ~/.local/share/eventwall]
-    #[arg(long, value_name = "DIR", env = "EVENTWALL_DATA")]
-    pub(crate) data: Option<PathBuf>,
-
-    /// Where events are kept: `disk` is durable, `memory` is gone when the server stops
-    #[arg(long, value_enum, env = "EVENTWALL_STORE")]
-    pub(crate) store: Option<Store>,
-
-    /// Play sample posts in the lobby, in memory unless --data is given
-    #[arg(long, env = "EVENTWALL_DEMO", value_parser = BoolishValueParser::new())]
-    pub(crate) demo: bool,
-
-    /// When a publish is acknowledged: after an fsync, or after the write with an fsync every
-    /// 100 ms (`interval`), or with none
-    #[arg(
-        long,
-        value_enum,
-        env = "EVENTWALL_DURABILITY",
-        default_value = "sync",
-        hide_short_help = true
-    )]
-    pub(crate) durability: DurabilityArg,
-
-    /// Bytes of events to keep; the oldest go first
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "EVENTWALL_MAX_BYTES",
-        default_value = "1073741824",
-        hide_short_help = true
-    )]
-    pub(crate) max_bytes: u64,
-
-    /// Bytes that one event may have
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "EVENTWALL_MAX_BODY",
-        default_value = "1048576",
-        hide_short_help = true
-    )]
-    pub(crate) max_body: usize,
-
-    /// Connections at once; newcomers beyond are asked to come back
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EVENTWALL_MAX_CONNECTIONS",
-        default_value = "20000",
-        hide_short_help = true
-    )]
-    pub(crate) max_connections: usize,
-
-    /// A web origin whose pages may read and publish, such as `https://example.org`; repeatable
-    #[arg(
-        long,
-        value_name = "ORIGIN",
-        env = "EVENTWALL_CORS_ORIGIN",
-        value_delimiter = ',',
-        hide_short_help = true
-    )]
-    pub(crate) cors_origin: Vec<Origin>,
-
-    /// A further host name under which a loopback server may be reached; repeatable
-    #[arg(
-        long,
-        value_name = "HOST",
-        env = "EVENTWALL_ALLOW_HOST",
-        value_delimiter = ',',
-        hide_short_help = true
-    )]
-    pub(crate) allow_host: Vec<HostName>,
-
-    /// Let everyone who can reach the address read and publish everything
-    #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", value_parser = BoolishValueParser::new(), hide_short_help = true)]
-    pub(crate) allow_anyone: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Store {
-    Disk,
-    Memory,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DurabilityArg {
-    Sync,
-    Interval,
-    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

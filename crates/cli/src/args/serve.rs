@@ -1,0 +1,188 @@
+//! The settings of a server. This one declaration makes the flags, the environment variables, the
+//! help, and the keys of the settings file with their comments.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+
+use crate::{
+    address::{HostName, Origin, listen_address},
+    config::units::{age, bytes, count, time},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", env = "EVENTWALL_LISTEN", default_value = "127.0.0.1:8080", value_parser = listen_address)]
+    pub(crate) listen: SocketAddr,
+
+    /// The data directory [default: the platform's, such as ~/.local/share/eventwall]
+    #[arg(long, value_name = "DIR", env = "EVENTWALL_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Where events are kept: `disk` is durable, `memory` is gone when the server stops
+    #[arg(long, value_enum, env = "EVENTWALL_STORE")]
+    pub(crate) store: Option<Store>,
+
+    /// Play sample posts in the lobby, in memory unless --data is given
+    #[arg(long, env = "EVENTWALL_DEMO", value_parser = BoolishValueParser::new())]
+    pub(crate) demo: bool,
+
+    /// The settings file [default: the platform's, such as ~/.config/eventwall/eventwall.toml, if
+    /// it is there]; `eventwall config` prints one to begin with
+    #[arg(long, value_name = "FILE", env = "EVENTWALL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// When a publish is acknowledged: after an fsync, or after the write with an fsync every
+    /// 100 ms (`interval`), or with none
+    #[arg(
+        long,
+        value_enum,
+        env = "EVENTWALL_DURABILITY",
+        default_value = "sync",
+        hide_short_help = true
+    )]
+    pub(crate) durability: DurabilityArg,
+
+    /// Bytes that the whole log may take; the oldest events go first
+    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_BYTES", default_value = "1GiB", value_parser = bytes, hide_short_help = true)]
+    pub(crate) max_bytes: u64,
+
+    /// How old events may become, such as 30d, or `none` for as old as they like
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_AGE", default_value = "none", value_parser = age, hide_short_help = true)]
+    pub(crate) max_age: std::option::Option<Duration>,
+
+    /// How many events of each topic stay, the newest, or `none` for all
+    #[arg(long, value_name = "N", env = "EVENTWALL_MAX_EVENTS_PER_TOPIC", default_value = "none", value_parser = count, hide_short_help = true)]
+    pub(crate) max_events_per_topic: std::option::Option<u64>,
+
+    /// What is kept of a topic: `all` of its events, or the `latest` only, for topics that are a
+    /// state rather than a history
+    #[arg(long, value_enum, env = "EVENTWALL_KEEP", default_value = "all", hide_short_help = true)]
+    pub(crate) keep: KeepArg,
+
+    /// A clock that jumps forward by more lets no event grow old until it has stood for so long
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_CLOCK_STEP", default_value = "5m", value_parser = time, hide_short_help = true)]
+    pub(crate) max_clock_step: Duration,
+
+    /// How long an `Idempotency-Key` is remembered
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_IDEMPOTENCY_WINDOW", default_value = "24h", value_parser = time, hide_short_help = true)]
+    pub(crate) idempotency_window: Duration,
+
+    /// Memory for the newest events; whoever is further behind reads the log
+    #[arg(long, value_name = "BYTES", env = "EVENTWALL_WINDOW_BYTES", default_value = "32MiB", value_parser = bytes, hide_short_help = true)]
+    pub(crate) window_bytes: u64,
+
+    /// A stream that was quiet for so long gets an `eventwall:tick`
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_HEARTBEAT", default_value = "15s", value_parser = time, hide_short_help = true)]
+    pub(crate) heartbeat: Duration,
+
+    /// Bytes that one event may have
+    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_BODY", default_value = "1MiB", value_parser = bytes, hide_short_help = true)]
+    pub(crate) max_body: u64,
+
+    /// Events that one batch of JSON lines may have
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_BATCH",
+        default_value_t = 10_000,
+        hide_short_help = true
+    )]
+    pub(crate) max_batch: usize,
+
+    /// Events that one page of JSON may bring
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_PAGE",
+        default_value_t = 1000,
+        hide_short_help = true
+    )]
+    pub(crate) max_page: usize,
+
+    /// Events that a start by `last=N` may bring, over all its topics
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_START_EVENTS",
+        default_value_t = 10_000,
+        hide_short_help = true
+    )]
+    pub(crate) max_start_events: usize,
+
+    /// Topics and patterns that one connection may follow
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_TOPICS",
+        default_value_t = 100,
+        hide_short_help = true
+    )]
+    pub(crate) max_topics: usize,
+
+    /// Connections at once; newcomers beyond are asked to come back
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_CONNECTIONS",
+        default_value_t = 20_000,
+        hide_short_help = true
+    )]
+    pub(crate) max_connections: usize,
+
+    /// A peer that takes no byte for so long is cut off
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_WRITE_DEADLINE", default_value = "30s", value_parser = time, hide_short_help = true)]
+    pub(crate) write_deadline: Duration,
+
+    /// When the server stops, streams are told to come back spread over so long
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_DRAIN_WINDOW", default_value = "3s", value_parser = time, hide_short_help = true)]
+    pub(crate) drain_window: Duration,
+
+    /// When the server stops, connections that are still open after so long are cut
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_DRAIN_DEADLINE", default_value = "10s", value_parser = time, hide_short_help = true)]
+    pub(crate) drain_deadline: Duration,
+
+    /// A web origin whose pages may read and publish, such as `https://example.org`; repeatable
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "EVENTWALL_CORS_ORIGIN",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    pub(crate) cors_origin: Vec<Origin>,
+
+    /// A further host name under which a loopback server may be reached; repeatable
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "EVENTWALL_ALLOW_HOST",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    pub(crate) allow_host: Vec<HostName>,
+
+    /// Let everyone who can reach the address read and publish everything
+    #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", value_parser = BoolishValueParser::new(), hide_short_help = true)]
+    pub(crate) allow_anyone: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Store {
+    Disk,
+    Memory,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    Sync,
+    Interval,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeepArg {
+    All,
+    Latest,
+}

@@ -1,0 +1,104 @@
+//! Where a server keeps its events and its few other values: opens what the settings name, and
+//! says for the greeting what that is.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use etcetera::app_strategy::{AppStrategy as _, AppStrategyArgs, choose_native_strategy};
+use eventwall_log::{
+    DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, OpenReport,
+    Retention, State, system_clock,
+};
+
+use crate::{
+    args::{DurabilityArg, ServeArgs, Store},
+    config::units::millis,
+    failure::Failure,
+};
+
+const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(crate) struct Storage {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) state: Box<dyn State>,
+    /// For the greeting.
+    pub(crate) described: String,
+}
+
+impl Storage {
+    pub(crate) async fn open(args: &ServeArgs, retention: Retention) -> Result<Self, Failure> {
+        let in_memory = args.demo && args.data.is_none();
+        match args.store.unwrap_or(if in_memory { Store::Memory } else { Store::Disk }) {
+            Store::Memory if args.data.is_some() => Err(Failure::usage(
+                "--store memory keeps nothing in the --data directory: leave one of the two out",
+            )),
+            Store::Memory => Ok(Self::memory(retention)),
+            Store::Disk => {
+                let (folder, config) = (data_folder(args)?, disk_config(args, retention));
+                let opening = tokio::task::spawn_blocking(move || Self::disk(&folder, config));
+                opening.await.map_err(|error| Failure::general(error.to_string()))?
+            }
+        }
+    }
+
+    fn memory(retention: Retention) -> Self {
+        Self {
+            log: Arc::new(MemoryLog::new(retention, system_clock())),
+            state: Box::new(MemoryState::default()),
+            described: "in memory: gone when the server stops".into(),
+        }
+    }
+
+    fn disk(folder: &Path, config: DiskConfig) -> Result<Self, Failure> {
+        let medium = FsMedium::open(folder)?;
+        let (log, report) = DiskLog::open(medium.clone(), config)?;
+        if let Some(torn) = &report.torn {
+            tracing::warn!(
+                file = torn.file,
+                offset = torn.offset,
+                bytes = torn.bytes,
+                "cut the end of a write that a crash had left unfinished; it was never acknowledged"
+            );
+        }
+        let described = describe(folder, &report);
+        Ok(Self { log: Arc::new(log), state: Box::new(FileState::new(medium)), described })
+    }
+}
+
+fn describe(folder: &Path, report: &OpenReport) -> String {
+    let events = if report.entries == 1 { "event" } else { "events" };
+    format!(
+        "{} ({} {events}, {} KiB)",
+        folder.display(),
+        report.entries,
+        report.bytes.div_ceil(1024)
+    )
+}
+
+fn data_folder(args: &ServeArgs) -> Result<PathBuf, Failure> {
+    args.data.clone().or_else(platform_folder).ok_or_else(|| {
+        Failure::usage("there is no home directory to keep the log in: name a folder with --data")
+    })
+}
+
+/// Where this platform keeps a program's data; `XDG_DATA_HOME` has its say.
+fn platform_folder() -> Option<PathBuf> {
+    let app = AppStrategyArgs { app_name: "eventwall".into(), ..AppStrategyArgs::default() };
+    choose_native_strategy(app).ok().map(|folders| folders.data_dir())
+}
+
+fn disk_config(args: &ServeArgs, retention: Retention) -> DiskConfig {
+    DiskConfig {
+        durability: match args.durability {
+            DurabilityArg::Sync => Durability::Sync,
+            DurabilityArg::Interval => Durability::Interval(SYNC_INTERVAL),
+            DurabilityArg::None => Durability::None,
+        },
+        retention,
+        idempotency_window: millis(args.idempotency_window),
+        ..DiskConfig::default()
+    }
+}
