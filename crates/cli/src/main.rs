@@ -5,6 +5,8 @@ mod address;
 mod args;
 mod config;
 mod failure;
+mod files;
+mod logs;
 mod pace;
 mod publish;
 mod reload;
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(failure) => return failure.report(),
     };
-    log_to_stderr();
+    logs::begin(cli.log_format());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -49,16 +51,4 @@ fn main() -> ExitCode {
 fn print_sample() -> Result<(), Failure> {
     use std::io::Write as _;
     Ok(std::io::stdout().lock().write_all(config::sample().as_bytes())?)
-}
-
-/// Plain lines; `RUST_LOG` says how many.
-fn log_to_stderr() {
-    use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
-        .init();
 }

@@ -59,6 +59,7 @@ fn need_restart(old: &ServeArgs, new: &ServeArgs) -> Vec<&'static str> {
         ("window_bytes", old.window_bytes != new.window_bytes),
         ("heartbeat", old.heartbeat != new.heartbeat),
         ("max_start_events", old.max_start_events != new.max_start_events),
+        ("log_format", old.log_format != new.log_format),
         ("allow_anyone", old.allow_anyone != new.allow_anyone),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()

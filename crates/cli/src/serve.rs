@@ -11,6 +11,7 @@ use crate::{
     args::ServeArgs,
     config::retention::retention,
     failure::Failure,
+    files::allow_connections,
     reload::reload_on_hangup,
     signals::{hangups, stop_signal},
     storage::Storage,
@@ -21,6 +22,7 @@ const DEMO_PACE: std::ops::RangeInclusive<Duration> =
 
 pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failure> {
     refuse_open_doors(&args)?;
+    allow_connections(args.max_connections);
     let (stop, signals) = stop_signal()?;
     let hangups = hangups()?;
     let listener = listen(args.listen).await?;

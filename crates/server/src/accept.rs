@@ -173,6 +173,7 @@ async fn connection(stream: TcpStream, router: Router, app: Arc<App>, place: Pla
     if let Err(error) = ended {
         if is_timeout(&error) {
             app.metrics.slow_peers.inc();
+            tracing::info!("cut a connection whose peer took no data for too long");
         }
         tracing::debug!(%error, "a connection ended with an error");
     }
@@ -205,8 +206,12 @@ async fn answer(router: Router, app: &App, full: bool, mut request: Request<Inco
     if full {
         request.extensions_mut().insert(ServerIsFull);
     }
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let began = Instant::now();
     let mut response =
         router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    tracing::debug!(%method, %uri, status, ?took, "answered");
     app.metrics.answered(response.status());
     if app.drain.is_draining() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

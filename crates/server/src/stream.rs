@@ -5,10 +5,16 @@ use std::{convert::Infallible, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use eventwall_hub::{Subscription, padding_frame, retry_frame};
-use futures_util::stream::{self, Stream};
+use futures_util::{
+    FutureExt as _,
+    stream::{self, Stream},
+};
 use rand::RngExt as _;
 
 use crate::Drain;
+
+/// Steps of a stream that a drain waits for at most, so that a busy topic can't hold it up.
+const LAST_STEPS: usize = 4;
 
 struct Streaming {
     subscription: Subscription,
@@ -47,9 +53,7 @@ impl Streaming {
         tokio::select! {
             biased;
             () = self.drain.draining() => {
-                // Each comes back at a time of its own, so that a restart is no stampede.
-                self.queue = vec![retry_frame(spread(self.window))];
-                self.ended = true;
+                self.farewell();
             }
             frames = self.subscription.next() => match frames {
                 Ok(Some(mut frames)) => {
@@ -63,6 +67,24 @@ impl Streaming {
                 }
             },
         }
+    }
+}
+
+impl Streaming {
+    /// What is at hand is still sent; then each is told to come back at a time of its own, so
+    /// that a restart is no stampede.
+    fn farewell(&mut self) {
+        let mut frames = Vec::new();
+        for _ in 0..LAST_STEPS {
+            match self.subscription.next().now_or_never() {
+                Some(Ok(Some(more))) => frames.extend(more),
+                _ => break,
+            }
+        }
+        frames.push(retry_frame(spread(self.window)));
+        frames.reverse();
+        self.queue = frames;
+        self.ended = true;
     }
 }
 

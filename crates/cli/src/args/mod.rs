@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::serve::{DurabilityArg, KeepArg, ServeArgs, Store};
+pub(crate) use self::serve::{DurabilityArg, KeepArg, LogFormat, ServeArgs, Store};
 use crate::{failure::EXIT_CODES, pace::Pace};
 
 const EXAMPLES: &str = "\
@@ -37,6 +37,17 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
+}
+
+impl Cli {
+    /// Only a server has a format of its own.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        match &self.command {
+            None => self.serve.log_format,
+            Some(Command::Serve(args)) => args.log_format,
+            Some(_) => LogFormat::Text,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -163,9 +163,25 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) allow_host: Vec<HostName>,
 
+    /// How log lines are written on standard error; RUST_LOG says how many
+    #[arg(
+        long,
+        value_enum,
+        env = "EVENTWALL_LOG_FORMAT",
+        default_value = "text",
+        hide_short_help = true
+    )]
+    pub(crate) log_format: LogFormat,
+
     /// Let everyone who can reach the address read and publish everything
     #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", value_parser = BoolishValueParser::new(), hide_short_help = true)]
     pub(crate) allow_anyone: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
