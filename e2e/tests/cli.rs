@@ -3,10 +3,11 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
 };
 
-use eventwall_testkit::{Follower, Server, Setup, eventwall, get_json, post, run};
+use eventwall_testkit::{DEADLINE, Follower, Server, Setup, eventwall, get_json, post, run};
 
 fn with(server: &Server, args: &[&str]) -> Command {
     let mut command = eventwall();
@@ -16,20 +17,23 @@ fn with(server: &Server, args: &[&str]) -> Command {
 
 struct Running {
     child: Child,
-    out: BufReader<ChildStdout>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Running {
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        Self { child, out }
+        let (sender, lines) = mpsc::channel();
+        // Ends with the process.
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+    fn line(&self) -> String {
+        self.lines.recv_timeout(DEADLINE).expect("the command prints a line")
     }
 }
 
@@ -68,7 +72,7 @@ fn every_way_of_looking_shows_the_same_events() {
     let topic = "walls/lobby";
     let stock = Follower::start(server.addr, "/topics/walls/lobby", &[]);
     stock.wait("the first tick", |seen| !seen.events.is_empty());
-    let mut follow =
+    let follow =
         Running::start(&mut with(&server, &["subscribe", topic, "--last", "100", "--json"]));
     let curl = Command::new("curl")
         .args(["-sd", "hello", &server.url("/topics/walls/lobby")])
@@ -158,7 +162,7 @@ fn a_command_is_published_each_time() {
     let script = "echo x >> \"$1\"; n=$(wc -l < \"$1\"); test $n -ne 2; echo $n";
     let mut command = with(&server, &["publish", "clock", "--every", "20ms", "--event", "tick"]);
     command.args(["--", "sh", "-ec", script, "sh"]).arg(&count).stderr(Stdio::piped());
-    let mut running = Running::start(&mut command);
+    let running = Running::start(&mut command);
     let ids: Vec<_> = (0..3).map(|_| running.line()).collect();
     drop(running);
     let page = get_json(server.addr, "/topics/clock?last=3");
@@ -174,13 +178,30 @@ fn a_command_is_published_each_time() {
 }
 
 #[test]
+fn a_clock_goes_on_when_its_server_is_back() {
+    let mut server = Server::start();
+    let mut command = with(&server, &["publish", "clock", "--every", "20ms"]);
+    command.args(["--", "date"]);
+    let clock = Running::start(&mut command);
+    let before = clock.line();
+    server.kill();
+    server.restart();
+    let after = clock.line();
+    let position = |id: &str| id.split_once('-').unwrap().1.parse::<u64>().unwrap();
+    assert!(position(&after) > position(&before));
+    server.kill();
+    // One that never found its server is a mistake.
+    let (code, _, error) = run(command.stderr(Stdio::piped()));
+    assert!(code == 6 && error.contains("cannot reach"), "{error}");
+}
+
+#[test]
 fn subscribe_takes_patterns_and_times() {
     let server = Server::start();
     post(server.addr, "/topics/rooms/1", "one");
     post(server.addr, "/topics/halls/1", "no");
     post(server.addr, "/topics/rooms/2", "two");
-    let mut follow =
-        Running::start(&mut with(&server, &["subscribe", "rooms/*", "--since", "10m"]));
+    let follow = Running::start(&mut with(&server, &["subscribe", "rooms/*", "--since", "10m"]));
     assert_eq!([follow.line(), follow.line()], ["rooms/1\tone", "rooms/2\ttwo"]);
 }
 
@@ -188,7 +209,7 @@ fn subscribe_takes_patterns_and_times() {
 fn subscribe_survives_a_kill_and_misses_nothing() {
     let mut server = Server::start();
     let first = post(server.addr, "/topics/a", "0");
-    let mut follow = Running::start(&mut with(&server, &["subscribe", "a", "--last", "1"]));
+    let follow = Running::start(&mut with(&server, &["subscribe", "a", "--last", "1"]));
     assert_eq!(follow.line(), "0");
     server.kill();
     server.restart();
@@ -196,7 +217,7 @@ fn subscribe_survives_a_kill_and_misses_nothing() {
         post(server.addr, "/topics/a", n.to_string());
     }
     assert_eq!([follow.line(), follow.line(), follow.line()], ["1", "2", "3"]);
-    let mut after = Running::start(&mut with(&server, &["subscribe", "a", "b", "--after", &first]));
+    let after = Running::start(&mut with(&server, &["subscribe", "a", "b", "--after", &first]));
     assert_eq!(after.line(), "a\t1", "several topics are told apart");
 }
 
@@ -262,7 +283,7 @@ fn the_demo_plays_posts_at_once_and_leaves_nothing_behind() {
         .args(["--demo", "--listen", "127.0.0.1:0"])
         .env("HOME", home.path())
         .env_remove("XDG_DATA_HOME");
-    let mut demo = Running::start(&mut command);
+    let demo = Running::start(&mut command);
     let greeting: Vec<_> = (0..5).map(|_| demo.line()).collect();
     assert!(greeting[2].contains("in memory"), "{greeting:?}");
     let addr = greeting[1].split("http://").nth(1).unwrap().trim_end_matches('/').parse().unwrap();
@@ -276,7 +297,7 @@ fn data_goes_to_the_platforms_folder() {
     let home = tempfile::tempdir().unwrap();
     let mut command = eventwall();
     command.args(["--listen", "127.0.0.1:0"]).env("XDG_DATA_HOME", home.path());
-    let mut server = Running::start(&mut command);
+    let server = Running::start(&mut command);
     while server.line() != "Ctrl-C stops it." {}
     assert!(home.path().join("eventwall/log").is_dir());
 }
@@ -289,7 +310,7 @@ fn settings_come_from_the_environment_too() {
         .env("EVENTWALL_LISTEN", "localhost:0")
         .env("EVENTWALL_DEMO", "1")
         .env("HOME", home.path());
-    let mut server = Running::start(&mut command);
+    let server = Running::start(&mut command);
     server.line();
     assert!(server.line().contains("http://127.0.0.1:"));
     assert!(server.line().contains("in memory"));

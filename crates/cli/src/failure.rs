@@ -21,27 +21,42 @@ Exit codes:
 pub(crate) struct Failure {
     code: u8,
     message: String,
+    /// It may go better a little later.
+    passing: bool,
 }
 
 impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), passing: false }
+    }
+
     pub(crate) fn general(message: impl Into<String>) -> Self {
-        Self { code: 1, message: message.into() }
+        Self::new(1, message)
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into() }
+        Self::new(2, message)
     }
 
     pub(crate) fn listen(message: impl Into<String>) -> Self {
-        Self { code: 3, message: message.into() }
+        Self::new(3, message)
     }
 
     pub(crate) fn data(message: impl Into<String>) -> Self {
-        Self { code: 4, message: message.into() }
+        Self::new(4, message)
     }
 
     pub(crate) fn server(message: impl Into<String>) -> Self {
-        Self { code: 6, message: message.into() }
+        Self::new(6, message)
+    }
+
+    /// Of a server that may be back a little later.
+    pub(crate) fn passing(self) -> Self {
+        Self { passing: true, ..self }
+    }
+
+    pub(crate) fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// Says where, before what.
@@ -68,7 +83,7 @@ impl std::fmt::Display for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let code = if matches!(error, OpenError::Damaged { .. }) { 5 } else { 4 };
-        Self { code, message: error.to_string() }
+        Self::new(code, error.to_string())
     }
 }
 
@@ -76,6 +91,6 @@ impl From<OpenError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let code = u8::from(error.kind() != io::ErrorKind::BrokenPipe);
-        Self { code, message: error.to_string() }
+        Self::new(code, error.to_string())
     }
 }

@@ -117,7 +117,8 @@ impl Remote {
         }
         let detail = json.get("detail").and_then(Value::as_str);
         let detail = detail.map_or_else(|| format!("it answered {status}"), str::to_owned);
-        Err(Failure::server(format!("the server refused it: {detail}")))
+        let failure = Failure::server(format!("the server refused it: {detail}"));
+        Err(if status.is_server_error() { failure.passing() } else { failure })
     }
 
     fn stranger(&self) -> Failure {
@@ -133,5 +134,6 @@ impl Remote {
             "cannot reach {} ({cause}): start a server with `eventwall`, or name another with --server",
             self.base
         ))
+        .passing()
     }
 }

@@ -1,5 +1,6 @@
 //! A command's output, each time: a clock or a random number in one line. A run that takes too
-//! long is ended, one that fails is told and not published, and runs never overlap.
+//! long is ended, one that fails is told and not published, runs never overlap, and a server that
+//! is away is waited for.
 
 use std::{process::Stdio, time::Duration};
 
@@ -25,6 +26,8 @@ pub(super) async fn publish(
     if pause.is_zero() {
         return Err(Failure::usage("--every 0s would never rest: write --every 1s"));
     }
+    // A server that was never there is a mistake; one that went away comes back.
+    let mut went_well = false;
     let mut ticks = interval(pause);
     // Whoever is late starts at once and keeps the distance from there.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,7 +37,16 @@ pub(super) async fn publish(
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
         match run(program, args, pause.max(LEAST_TIME)).await? {
-            Ok(output) => target.publish(output).await?,
+            Ok(output) => match target.publish(output).await {
+                // The next one may find the server back.
+                Err(failure) if went_well && failure.is_passing() => {
+                    eprintln!("eventwall: {failure}; this one is dropped, going on");
+                }
+                published => {
+                    published?;
+                    went_well = true;
+                }
+            },
             Err(why) => eprintln!("eventwall: {program} {why}: nothing was published"),
         }
     }
