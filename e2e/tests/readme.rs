@@ -9,7 +9,8 @@ use std::{
     sync::mpsc,
 };
 
-use eventwall_testkit::{DEADLINE, Server, eventwall};
+use eventwall_log::EventId;
+use eventwall_testkit::{DEADLINE, Server, Setup, eventwall, get_json, post};
 
 const README: &str = include_str!("../../README.md");
 
@@ -31,14 +32,16 @@ fn shell(line: &str, server: &Server) -> Command {
     shell
 }
 
-/// A command that follows never ends: it is good once it has printed an event.
-fn follows(line: &str, server: &Server) {
+/// A command that never ends: it is good once it has printed an event, or the id of one.
+fn goes_on(line: &str, server: &Server) {
     // `exec`, so that the child to be stopped is the command and no shell around it.
     let mut child = shell(&format!("exec {line}"), server).stdout(Stdio::piped()).spawn().unwrap();
     let out = BufReader::new(child.stdout.take().unwrap());
     let (found, wait) = mpsc::channel();
     std::thread::spawn(move || {
-        let is_event = |line: &String| line.contains("hello") || line.contains("red");
+        let is_event = |line: &String| {
+            line.contains("hello") || line.contains("red") || line.parse::<EventId>().is_ok()
+        };
         let _ = found.send(out.lines().map_while(Result::ok).find(is_event));
     });
     let event = wait.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("`{line}` printed no event"));
@@ -55,8 +58,11 @@ fn the_commands_work_as_they_stand() {
         if line.starts_with("cargo ") {
             continue;
         }
-        if line.starts_with("curl -N") || line.starts_with("eventwall subscribe") {
-            follows(line, &server);
+        if line.starts_with("curl -N")
+            || line.starts_with("eventwall subscribe")
+            || line.contains(" --every ")
+        {
+            goes_on(line, &server);
             followed += 1;
         } else {
             let output = shell(line, &server).output().unwrap();
@@ -67,6 +73,22 @@ fn the_commands_work_as_they_stand() {
         }
     }
     assert!(ran >= 4 && followed >= 4, "the README lost its commands: {ran}, {followed}");
+}
+
+/// The settings that are shown there.
+#[test]
+fn the_settings_work_as_they_stand() {
+    let shown = README.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("eventwall.toml");
+    std::fs::write(&file, shown).unwrap();
+    let server = Setup::default().arg("--config").arg(file.to_str().unwrap()).start();
+    for state in ["on", "off"] {
+        post(server.addr, "/topics/lamps/1", state);
+    }
+    let page = get_json(server.addr, "/events?topic=lamps/*&last=9");
+    let events = page["events"].as_array().unwrap();
+    assert_eq!((events.len(), &events[0]["data"]), (1, &"off".into()));
 }
 
 /// The two commands that need no running: one runs this test, the other is run by hand.

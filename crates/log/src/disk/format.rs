@@ -79,7 +79,9 @@ impl SegmentHeader {
             return Err("it is no log segment");
         }
         if input.u32() != Some(VERSION) {
-            return Err("it was written by another version of Eventwall");
+            return Err(
+                "it was written by another version of Eventwall, perhaps a development build",
+            );
         }
         let sum = input.u32();
         let (rest, checked) = (input.0, bytes.get(16..SEGMENT_HEADER));
