@@ -175,6 +175,12 @@ pub enum AppendError {
         /// Which one.
         field: &'static str,
     },
+    /// The log could not store it.
+    #[error("the log could not store the event ({reason}); it is not kept")]
+    NotStored {
+        /// The cause, in the system's words.
+        reason: String,
+    },
     /// The log could not store it, and cannot say whether it will be found after a
     /// restart.
     #[error("the log could not store the event ({reason}); it may or may not be kept")]
@@ -182,8 +188,8 @@ pub enum AppendError {
         /// The cause, in the system's words.
         reason: String,
     },
-    /// The log takes no more events until it is reopened.
-    #[error("the log stopped taking events: {reason}")]
+    /// The log takes no events, for now or, once it is closed, for good.
+    #[error("the log takes no events: {reason}")]
     Stopped {
         /// The cause.
         reason: String,

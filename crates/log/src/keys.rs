@@ -59,10 +59,16 @@ impl Keys {
         }
     }
 
-    /// Forgets keys, for when the batch that brought them failed.
-    pub(crate) fn clear(&mut self) {
-        self.used.clear();
-        self.by_age.clear();
+    /// Forgets the keys of batches after `end`, which failed.
+    pub(crate) fn forget_after(&mut self, end: Position) {
+        let failed = |used: &Used| used.positions.first().is_some_and(|first| *first > end);
+        while let Some((_, scoped)) = self.by_age.back()
+            && self.used.get(scoped).is_none_or(failed)
+        {
+            if let Some((_, scoped)) = self.by_age.pop_back() {
+                self.used.remove(&scoped);
+            }
+        }
     }
 
     fn expire(&mut self, now: Millis) {

@@ -111,10 +111,10 @@ impl Sequencer {
         self.in_flight.clear();
     }
 
-    /// What was placed may never be in the log; its positions stay taken.
-    pub(crate) fn failed(&mut self) {
+    /// What was placed after `end` may never be in the log; its positions stay taken.
+    pub(crate) fn failed(&mut self, end: Position) {
         self.in_flight.clear();
-        self.keys.clear();
+        self.keys.forget_after(end);
     }
 
     fn check(

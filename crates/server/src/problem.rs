@@ -100,7 +100,7 @@ pub fn append_problem(error: &AppendError) -> Problem {
         AppendError::OutcomeUnknown { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .with("outcome", "unknown")
             .retry_after(5),
-        AppendError::Stopped { .. } => {
+        AppendError::NotStored { .. } | AppendError::Stopped { .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
         }
     }

@@ -65,6 +65,17 @@ impl Job {
     /// To rewrite the sealed segments of `run`.
     pub(crate) fn new(index: &Index, run: std::ops::Range<usize>) -> Option<Self> {
         let segments = index.sealed().get(run)?;
+        let topics = segments.iter().flat_map(|segment| segment.topics.keys());
+        let hidden = topics.map(|topic| (topic.clone(), index.topics.get(topic).hidden));
+        Self::of(index, segments, hidden.collect())
+    }
+
+    /// To rewrite these segments but for what is hidden.
+    pub(crate) fn of(
+        index: &Index,
+        segments: &[Segment],
+        hidden: HashMap<Topic, Position>,
+    ) -> Option<Self> {
         let (first, last) = (segments.first()?, segments.last()?);
         let generation = segments.iter().map(|segment| segment.header.generation).max()? + 1;
         let header = SegmentHeader { through: last.last, generation, ..first.header.clone() };
@@ -73,12 +84,10 @@ impl Job {
             file: segment.file.clone(),
             len: segment.len,
         };
-        let topics = segments.iter().flat_map(|segment| segment.topics.keys());
-        let hidden = topics.map(|topic| (topic.clone(), index.topics.get(topic).hidden));
         Some(Self {
             sources: segments.iter().map(source).collect(),
             header,
-            hidden: hidden.collect(),
+            hidden,
             erased: index.erased.clone(),
         })
     }

@@ -2,7 +2,7 @@
 //! into one sync, and readers that see only what is committed.
 //!
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
-//! * `open` recovers; `writer` appends and `erase` overwrites; `index` is what readers see; `read` reads.
+//! * `open` recovers; `writer` appends, `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
 //! * `keeper` takes away what is over its limits: `age` finds what is too old, `compact` rewrites.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
@@ -15,6 +15,7 @@ mod erase;
 mod file;
 mod format;
 mod fs;
+mod heal;
 mod index;
 mod keeper;
 mod medium;

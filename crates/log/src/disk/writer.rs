@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::{
     DiskConfig, Durability, Medium, MediumFile,
     format::{SEGMENT_HEADER, SegmentHeader, encode_erasure, encode_event},
+    heal::Failure,
     index::{Committed, SharedIndex},
     keeper::Wake,
     persist::{Persist, RESERVE},
@@ -111,17 +112,17 @@ pub(crate) struct WriterState {
 }
 
 pub(crate) struct Writer {
-    medium: Arc<dyn Medium>,
-    config: DiskConfig,
-    index: Arc<SharedIndex>,
-    end: watch::Sender<Position>,
-    wake: Wake,
-    state: WriterState,
+    pub(super) medium: Arc<dyn Medium>,
+    pub(super) config: DiskConfig,
+    pub(super) index: Arc<SharedIndex>,
+    pub(super) end: watch::Sender<Position>,
+    pub(super) wake: Wake,
+    pub(super) state: WriterState,
     /// Bytes of the active segment that are written, and synced.
-    written: u64,
-    synced: u64,
-    last_sync: Instant,
-    failed: Option<String>,
+    pub(super) written: u64,
+    pub(super) synced: u64,
+    pub(super) last_sync: Instant,
+    pub(super) failure: Option<Failure>,
 }
 
 /// Appends that are stored together.
@@ -161,15 +162,17 @@ impl Writer {
             written,
             synced: written,
             last_sync,
-            failed: None,
+            failure: None,
         }
     }
 
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            match commands.recv_timeout(self.until_sync()) {
+            let wait = self.failure.as_ref().map_or_else(|| self.until_sync(), Failure::wait);
+            match commands.recv_timeout(wait) {
                 Ok(first) => self.group(first, commands),
+                Err(RecvTimeoutError::Timeout) if self.failure.is_some() => self.heal(),
                 Err(RecvTimeoutError::Timeout) => self.sync_if_due(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -178,14 +181,18 @@ impl Writer {
     }
 
     fn group(&mut self, first: Command, commands: &Receiver<Command>) {
-        if let Some(reason) = self.failed.clone() {
-            return refuse(first, &reason);
+        if let Some(failure) = &self.failure {
+            refuse(first, &failure.reason);
+            if failure.wait().is_zero() {
+                self.heal();
+            }
+            return;
         }
         // Permits are held until the group is answered: they bound what is in memory.
         let mut permits = Vec::new();
         let mut group = Group::default();
         if let Err(error) = self.roll_if_full() {
-            self.fail(&mut group, &error);
+            self.fail(&error);
         }
         let mut next = Some(first);
         while let Some(command) = next {
@@ -197,8 +204,8 @@ impl Writer {
         match self.store(&group) {
             Ok(()) => self.commit(group),
             Err(error) => {
-                self.fail(&mut group, &error);
-                group.answer(&self.index);
+                let outcome = self.fail(&error);
+                group.answer(&self.index, Some(&outcome));
             }
         }
         #[cfg(test)]
@@ -207,10 +214,10 @@ impl Writer {
         }
         self.sync_if_due();
         if then_roll
-            && self.failed.is_none()
+            && self.failure.is_none()
             && let Err(error) = self.roll()
         {
-            self.fail(&mut Group::default(), &error);
+            self.fail(&error);
         }
     }
 
@@ -285,8 +292,8 @@ impl Writer {
     }
 
     fn store(&mut self, group: &Group) -> Result<(), String> {
-        if let Some(reason) = &self.failed {
-            return Err(reason.clone());
+        if let Some(failure) = &self.failure {
+            return Err(failure.reason.clone());
         }
         if group.bytes.is_empty() {
             return Ok(());
@@ -345,9 +352,9 @@ impl Writer {
             self.end.send_replace(end);
         }
         let erased = std::mem::take(&mut group.erased);
-        group.answer(&self.index);
+        group.answer(&self.index, None);
         if let Err(error) = self.overwrite(&erased) {
-            self.fail(&mut Group::default(), &error);
+            self.fail(&error);
         }
         let index = self.index.read();
         if index.bytes() > index.topics.retention().max_bytes {
@@ -372,7 +379,7 @@ impl Writer {
     }
 
     /// Seals the active segment and begins another.
-    fn roll(&mut self) -> Result<(), String> {
+    pub(super) fn roll(&mut self) -> Result<(), String> {
         if self.written == SEGMENT_HEADER as u64 {
             return Ok(());
         }
@@ -399,7 +406,7 @@ impl Writer {
 
     fn until_sync(&self) -> Duration {
         match self.config.durability {
-            Durability::Interval(every) if self.synced < self.written && self.failed.is_none() => {
+            Durability::Interval(every) if self.synced < self.written && self.failure.is_none() => {
                 every.saturating_sub(self.last_sync.elapsed())
             }
             _ => Duration::from_secs(3600),
@@ -410,31 +417,13 @@ impl Writer {
         if self.until_sync().is_zero()
             && let Err(error) = self.sync()
         {
-            self.fail(&mut Group::default(), &error.to_string());
+            self.fail(&error.to_string());
         }
-    }
-
-    /// After a failed write or sync nobody knows what is on the disk. The log goes on
-    /// serving what it had shown, and takes nothing more until it is reopened.
-    fn fail(&mut self, group: &mut Group, reason: &str) {
-        tracing::error!(
-            reason,
-            "the log cannot be written and takes no more events; free space or mend the disk, then restart"
-        );
-        self.state.sequencer.failed();
-        self.failed = Some(reason.to_owned());
-        self.index.write().stopped = Some(reason.to_owned());
-        for reply in &mut group.replies {
-            if let Reply::Append(_, result @ Ok(_)) = reply {
-                *result = Err(AppendError::OutcomeUnknown { reason: reason.to_owned() });
-            }
-        }
-        group.entries.clear();
     }
 
     /// An orderly end gives unused positions back, so that ids stay short.
     fn finish(mut self) {
-        if self.failed.is_some() || self.sync().is_err() {
+        if self.failure.is_some() || self.sync().is_err() {
             return;
         }
         let last = self.state.sequencer.next().before();
@@ -448,31 +437,32 @@ impl Writer {
 }
 
 impl Group {
-    fn answer(self, index: &SharedIndex) {
+    /// Answers everyone; all with `failed` whose events would have been stored.
+    fn answer(self, index: &SharedIndex, failed: Option<&AppendError>) {
         let epochs = index.read().epochs.clone();
-        let failed = index.read().stopped.clone();
         for reply in self.replies {
-            reply.send(&epochs, failed.as_deref());
+            reply.send(&epochs, failed);
         }
     }
 }
 
 impl Reply {
     /// Whoever no longer waits for the answer does without.
-    fn send(self, epochs: &Epochs, failed: Option<&str>) {
+    fn send(self, epochs: &Epochs, failed: Option<&AppendError>) {
         match self {
             Self::Append(reply, result) => {
                 let ids = |positions: Vec<Position>| {
                     positions.into_iter().map(|p| epochs.id(p)).collect()
                 };
-                let result =
-                    result.map(|(positions, repeated)| Appended { ids: ids(positions), repeated });
+                let result = match (result, failed) {
+                    (Ok(_), Some(failed)) => Err(failed.clone()),
+                    (result, _) => result
+                        .map(|(positions, repeated)| Appended { ids: ids(positions), repeated }),
+                };
                 let _ = reply.send(result);
             }
             Self::Erase(reply, position) => {
-                let unknown =
-                    |reason: &str| AppendError::OutcomeUnknown { reason: reason.to_owned() };
-                let _ = reply.send(failed.map(unknown).map_or(Ok(position), Err));
+                let _ = reply.send(failed.cloned().map_or(Ok(position), Err));
             }
         }
     }

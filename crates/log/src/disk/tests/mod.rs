@@ -6,6 +6,7 @@
 mod crash;
 mod damage;
 mod gate;
+mod heal;
 mod model;
 mod ordering;
 mod recording;

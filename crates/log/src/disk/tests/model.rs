@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use rand::{Rng, RngExt as _};
@@ -20,18 +23,34 @@ pub(super) struct ModelMedium {
     files: Mutex<BTreeMap<String, Arc<ModelFile>>>,
     /// Names as of the last folder sync.
     durable_names: Mutex<BTreeMap<String, Arc<ModelFile>>>,
+    ills: Arc<Ills>,
+}
+
+/// What is wrong with the disk just now.
+#[derive(Debug, Default)]
+pub(super) struct Ills {
+    full: AtomicBool,
+    no_sync: AtomicBool,
+    failed_syncs: AtomicUsize,
+}
+
+impl Ills {
+    fn check_room(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct ModelFile(Mutex<Content>);
+pub(super) struct ModelFile(Mutex<Content>, Arc<Ills>);
 
 #[derive(Debug, Default, Clone)]
 struct Content {
     now: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Change>,
-    fail_sync: bool,
-    failed_syncs: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -72,51 +91,57 @@ impl ModelMedium {
                 names.insert(name.clone(), file.clone());
             }
         }
-        let files: BTreeMap<_, _> =
-            names.iter().map(|(name, file)| (name.clone(), file.crashed(rng))).collect();
-        Arc::new(Self { durable_names: Mutex::new(files.clone()), files: Mutex::new(files) })
+        Self::of(names.iter().map(|(name, file)| (name.clone(), file.crashed(rng))).collect())
     }
 
     /// What is on the disk if nothing that was not synced survives.
     pub(super) fn power_lost(&self) -> Arc<Self> {
         let synced = |file: &Arc<ModelFile>| {
             let now = lock(&file.0).synced.clone();
-            Arc::new(ModelFile(Mutex::new(Content {
-                synced: now.clone(),
-                now,
-                ..Content::default()
-            })))
+            Content { synced: now.clone(), now, unsynced: Vec::new() }
         };
         let names = lock(&self.durable_names);
-        let files: BTreeMap<_, _> =
-            names.iter().map(|(name, file)| (name.clone(), synced(file))).collect();
-        Arc::new(Self { durable_names: Mutex::new(files.clone()), files: Mutex::new(files) })
+        Self::of(names.iter().map(|(name, file)| (name.clone(), synced(file))).collect())
     }
 
     /// An exact copy, as `cp -a` of a stopped server's directory makes.
     pub(super) fn copied(&self) -> Arc<Self> {
         let copy = |file: &Arc<ModelFile>| {
             let now = lock(&file.0).now.clone();
-            Arc::new(ModelFile(Mutex::new(Content {
-                synced: now.clone(),
-                now,
-                ..Content::default()
-            })))
+            Content { synced: now.clone(), now, unsynced: Vec::new() }
         };
+        Self::of(lock(&self.files).iter().map(|(name, file)| (name.clone(), copy(file))).collect())
+    }
+
+    /// A healthy disk with these contents.
+    fn of(contents: BTreeMap<String, Content>) -> Arc<Self> {
+        let ills = Arc::<Ills>::default();
+        let file = |content| Arc::new(ModelFile(Mutex::new(content), ills.clone()));
         let files: BTreeMap<_, _> =
-            lock(&self.files).iter().map(|(name, file)| (name.clone(), copy(file))).collect();
-        Arc::new(Self { durable_names: Mutex::new(files.clone()), files: Mutex::new(files) })
+            contents.into_iter().map(|(name, content)| (name, file(content))).collect();
+        let durable_names = Mutex::new(files.clone());
+        Arc::new(Self { durable_names, files: Mutex::new(files), ills })
     }
 
     /// How often a sync was tried in vain.
     pub(super) fn failed_syncs(&self) -> usize {
-        lock(&self.files).values().map(|file| lock(&file.0).failed_syncs).sum()
+        self.ills.failed_syncs.load(Ordering::SeqCst)
     }
 
+    /// Syncs of files fail from now on, and what they were to make durable may be lost.
     pub(super) fn fail_syncs(&self) {
-        for file in lock(&self.files).values() {
-            lock(&file.0).fail_sync = true;
-        }
+        self.ills.no_sync.store(true, Ordering::SeqCst);
+    }
+
+    /// Nothing can be written any more.
+    pub(super) fn fill(&self) {
+        self.ills.full.store(true, Ordering::SeqCst);
+    }
+
+    /// All is well again.
+    pub(super) fn mend(&self) {
+        self.ills.full.store(false, Ordering::SeqCst);
+        self.ills.no_sync.store(false, Ordering::SeqCst);
     }
 
     /// Changes a file's bytes behind the log's back.
@@ -137,7 +162,7 @@ impl ModelMedium {
 }
 
 impl ModelFile {
-    fn crashed(&self, rng: &mut impl Rng) -> Arc<Self> {
+    fn crashed(&self, rng: &mut impl Rng) -> Content {
         let content = lock(&self.0);
         let mut bytes = content.synced.clone();
         for change in &content.unsynced {
@@ -154,8 +179,7 @@ impl ModelFile {
                 Change::Truncate(_) => {}
             }
         }
-        let now = bytes.clone();
-        Arc::new(Self(Mutex::new(Content { now, synced: bytes, ..Content::default() })))
+        Content { now: bytes.clone(), synced: bytes, unsynced: Vec::new() }
     }
 }
 
@@ -171,15 +195,18 @@ impl Medium for ModelMedium {
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.ills.check_room()?;
         let (now, synced) = (content.to_vec(), content.to_vec());
-        let file = Arc::new(ModelFile(Mutex::new(Content { now, synced, ..Content::default() })));
+        let content = Content { now, synced, unsynced: Vec::new() };
+        let file = Arc::new(ModelFile(Mutex::new(content), self.ills.clone()));
         lock(&self.files).insert(name.into(), file.clone());
         lock(&self.durable_names).insert(name.into(), file);
         Ok(())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        let file = Arc::new(ModelFile::default());
+        self.ills.check_room()?;
+        let file = Arc::new(ModelFile(Mutex::default(), self.ills.clone()));
         lock(&self.files).insert(name.into(), file.clone());
         Ok(file)
     }
@@ -221,6 +248,7 @@ impl MediumFile for ModelFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let change = Change::Write(usize::try_from(offset).unwrap_or(usize::MAX), bytes.to_vec());
+        self.1.check_room()?;
         let mut content = lock(&self.0);
         change.apply(&mut content.now);
         content.unsynced.push(change);
@@ -229,12 +257,16 @@ impl MediumFile for ModelFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut content = lock(&self.0);
-        if content.fail_sync {
-            content.failed_syncs += 1;
+        if self.1.no_sync.load(Ordering::SeqCst) {
+            self.1.failed_syncs.fetch_add(1, Ordering::SeqCst);
+            // The system takes the pages for clean: a later sync would not write them.
+            content.unsynced.retain(|change| matches!(change, Change::Truncate(_)));
             return Err(io::Error::other("the disk said no"));
         }
-        content.synced = content.now.clone();
-        content.unsynced.clear();
+        let (mut synced, unsynced) =
+            (std::mem::take(&mut content.synced), std::mem::take(&mut content.unsynced));
+        unsynced.iter().for_each(|change| change.apply(&mut synced));
+        content.synced = synced;
         Ok(())
     }
 

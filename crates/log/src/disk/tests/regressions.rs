@@ -1,17 +1,14 @@
 //! Bugs that were, each with the course of events that showed it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use super::{Mutation, batch, event_texts, model::ModelMedium, read_all};
 use crate::{
-    AppendOptions, Batch, Budget, DiskConfig, DiskLog, Durability, Entry, Filter, IdempotencyKey,
-    Log as _, NewEvent, Position, ReadRange, Resolution, Retention, disk::Medium as _,
+    AppendOptions, Batch, Budget, DiskConfig, DiskLog, Entry, Filter, IdempotencyKey, Log as _,
+    NewEvent, Position, ReadRange, Resolution, Retention, disk::Medium as _,
 };
 
 fn keeping(max_bytes: u64) -> DiskConfig {
@@ -117,21 +114,6 @@ async fn a_read_that_an_erasure_overtakes_finds_no_damage() {
     log.append(batch(&["three".into()]), plain()).await.unwrap();
     assert_eq!(event_texts(&reading.await.unwrap().entries), ["one"]);
     assert_eq!(back.await.unwrap().events.len(), 1);
-}
-
-#[tokio::test]
-async fn a_failed_sync_in_the_background_is_tried_once() {
-    let medium = ModelMedium::new();
-    let durability = Durability::Interval(Duration::from_millis(5));
-    let log = open(&medium, DiskConfig { durability, ..large() });
-    medium.fail_syncs();
-    log.append(batch(&["x".into()]), plain()).await.unwrap();
-    while log.health().is_ok() {
-        tokio::task::yield_now().await;
-    }
-    // Closing waits for the writer to end: it has had every chance to try again.
-    log.close().await;
-    assert_eq!(medium.failed_syncs(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
