@@ -6,13 +6,14 @@ use std::io::{IsTerminal as _, Write as _};
 use crate::run::{cargo, command, exists, root, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     // The fuzz targets' engine is C++.
     ("c++", "g++"),
     ("chromium", "chromium"),
     ("firefox-esr", "firefox-esr"),
     ("curl", "curl"),
     ("kill", "procps"),
+    ("ip", "iproute2"),
     ("prlimit", "util-linux"),
     ("node", "nodejs"),
     ("npm", "npm"),

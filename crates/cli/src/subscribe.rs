@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use eventwall_client::{EventSource, Signal};
+use eventwall_client::{EventSource, Gap, Signal};
 use serde_json::Value;
 
 use crate::{args::SubscribeArgs, failure::Failure, remote::Remote};
@@ -25,9 +25,9 @@ pub(crate) async fn subscribe(args: SubscribeArgs) -> Result<(), Failure> {
         };
         match next.map_err(|closed| Failure::server(closed.to_string()))? {
             Signal::Event(event) => print(&event.data, &args)?,
-            Signal::Gap(gap) => eprintln!(
-                "eventwall: events between {} and {} are gone ({})",
-                gap.after, gap.resumed, gap.reason
+            Signal::Gap(Gap { after, resumed, through, reason }) => eprintln!(
+                "eventwall: events between {after} and {} are gone ({reason})",
+                through.unwrap_or(resumed)
             ),
             Signal::Reconnecting { after, why } => {
                 let server = &args.server.server;

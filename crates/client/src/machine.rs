@@ -43,6 +43,9 @@ pub struct Gap {
     pub after: String,
     /// Where the stream went on.
     pub resumed: String,
+    /// The last of the lost events, if others that are left came before it.
+    #[serde(default)]
+    pub through: Option<String>,
     /// `expired`, `replaced` or `unknown`.
     pub reason: String,
 }
@@ -238,7 +241,8 @@ mod tests {
         let mut machine = Machine::default();
         machine.bytes(b"event: eventwall:gap\ndata: {\"after\":\"a-1\",\"resumed\":\"a-9\",\"reason\":\"expired\"}\n\n");
         machine.bytes(b"event: eventwall:live\ndata: \n\n");
-        let gap = Gap { after: "a-1".into(), resumed: "a-9".into(), reason: "expired".into() };
+        let (after, resumed, reason) = ("a-1".into(), "a-9".into(), "expired".into());
+        let gap = Gap { after, resumed, through: None, reason };
         assert_eq!(drain(&mut machine), [Signal::Gap(gap), Signal::Live]);
     }
 

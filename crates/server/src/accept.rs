@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -34,6 +35,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// While draining, a connection that has asked nothing by then is closed: browsers hold such
 /// connections in reserve.
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// A connection that is silent for so long is asked whether its peer is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -95,8 +98,24 @@ impl<'a> Acceptor<'a> {
             let stream = self.accept().await;
             // Not even room to refuse politely: the connection is just closed.
             let Some(place) = self.admit() else { continue };
-            let _ = stream.set_nodelay(true);
+            self.tune(&stream);
             return connection(stream, self.router.clone(), self.app.clone(), place);
+        }
+    }
+
+    /// Frames leave at once, and a peer that is gone without a word is found: by what it does not
+    /// acknowledge in time, and on a silent connection by asking.
+    fn tune(&self, stream: &TcpStream) {
+        let socket = SockRef::from(stream);
+        let keepalive =
+            TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+        let deadline = self.app.settings().limits.write_deadline;
+        let tuned = stream
+            .set_nodelay(true)
+            .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+            .and_then(|()| set_user_timeout(&socket, deadline));
+        if let Err(error) = tuned {
+            tracing::debug!(%error, "a socket does not take all its options");
         }
     }
 
@@ -125,6 +144,17 @@ impl<'a> Acceptor<'a> {
             *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = pause;
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn set_user_timeout(socket: &SockRef<'_>, deadline: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(deadline))
+}
+
+/// Other systems have no such option: their own time-outs hold.
+#[cfg(not(target_os = "linux"))]
+fn set_user_timeout(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// What a connection is there for; its room is free again when it is dropped.
@@ -171,19 +201,21 @@ async fn connection(stream: TcpStream, router: Router, app: Arc<App>, place: Pla
         }
     };
     if let Err(error) = ended {
-        if is_timeout(&error) {
+        let cause = io_cause(&error);
+        // By our deadline on writes, or the system's on acknowledgements.
+        if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
             app.metrics.slow_peers.inc();
             tracing::info!("cut a connection whose peer took no data for too long");
         }
-        tracing::debug!(%error, "a connection ended with an error");
+        match cause {
+            Some(cause) => tracing::debug!(%error, %cause, "a connection ended with an error"),
+            None => tracing::debug!(%error, "a connection ended with an error"),
+        }
     }
 }
 
-/// Whether our deadline on writes ended it.
-fn is_timeout(error: &hyper::Error) -> bool {
-    let cause =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>())
 }
 
 /// A connection, counted for as long as it is open.
