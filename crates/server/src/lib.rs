@@ -6,6 +6,7 @@
 //! [`Problem`] that says what to change. The server knows no wall.
 
 mod accept;
+mod assets;
 mod body;
 mod cors;
 mod deadline;
@@ -14,6 +15,7 @@ mod erase;
 mod follow;
 mod guard;
 mod health;
+mod html;
 mod metrics;
 mod problem;
 mod publish;
@@ -24,8 +26,10 @@ mod stream;
 mod unavailable;
 
 pub use accept::serve;
+pub use assets::Assets;
 pub use body::{Collected, collect_body};
 pub use drain::Drain;
+pub use html::html_page;
 pub use problem::{Problem, append_problem};
 pub use publish::media_type;
 pub use query::decode;

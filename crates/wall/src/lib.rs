@@ -22,10 +22,10 @@ use axum::{
     routing::{get, post},
 };
 use eventwall_log::{State, Topic};
-use eventwall_server::{App, Problem, decode};
+use eventwall_server::{App, Assets, Problem, decode};
 use http::Uri;
 
-use self::{assets::Assets, samples::Players, visitor::Signer};
+use self::{samples::Players, visitor::Signer};
 pub use self::{
     samples::{Sample, SampleError, parse_samples, play, sample_posts},
     visitor::SignerError,
@@ -51,7 +51,7 @@ struct Wall {
 pub async fn routes(app: &Arc<App>, state: &dyn State) -> Result<Router, SignerError> {
     let wall = Arc::new(Wall {
         app: app.clone(),
-        assets: Assets::new(),
+        assets: assets::assets(),
         signer: Signer::load(state).await?,
         players: Players::default(),
     });

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
-use eventwall_server::Problem;
+use axum::{extract::State, response::Response};
+use eventwall_server::{Problem, html_page};
 use http::{HeaderMap, HeaderName, Uri, header};
 
 use crate::{LOBBY, Wall, visitor::Visitor, wall_of};
 
 const TEMPLATE: &str = include_str!("../../../web/index.html");
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) async fn lobby(State(wall): State<Arc<Wall>>, headers: HeaderMap) -> Response {
     render(&wall, LOBBY, &headers)
@@ -34,19 +29,12 @@ fn render(wall: &Wall, name: &str, headers: &HeaderMap) -> Response {
         None => (Visitor::new_guest(), false),
     };
     let page = fill(&[
-        ("{{assets}}", &wall.assets.base()),
+        ("{{assets}}", wall.assets.base()),
         ("{{wall}}", name),
         ("{{name}}", &visitor.name),
         ("{{visitor}}", &visitor.id),
     ]);
-    let head = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    let mut response = (head, page).into_response();
+    let mut response = html_page(page);
     if !known {
         set_cookie(&mut response, wall, &visitor);
     }
