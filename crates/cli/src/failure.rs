@@ -46,6 +46,10 @@ impl Failure {
         Self::new(4, message)
     }
 
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self::new(5, message)
+    }
+
     pub(crate) fn server(message: impl Into<String>) -> Self {
         Self::new(6, message)
     }

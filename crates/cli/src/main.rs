@@ -6,6 +6,7 @@ mod args;
 mod config;
 mod failure;
 mod files;
+mod log;
 mod logs;
 mod pace;
 mod publish;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             None => serve::serve(cli.serve, rules).await,
             Some(Command::Serve(args)) => serve::serve(*args, rules).await,
             Some(Command::Config) => print_sample(),
+            Some(Command::Log(command)) => log::log(command),
             Some(Command::Publish(args)) => publish::publish(args).await,
             Some(Command::Subscribe(args)) => subscribe::subscribe(args).await,
             Some(Command::Replay(args)) => replay::replay(args).await,

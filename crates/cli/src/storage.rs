@@ -85,7 +85,7 @@ fn data_folder(args: &ServeArgs) -> Result<PathBuf, Failure> {
 }
 
 /// Where this platform keeps a program's data; `XDG_DATA_HOME` has its say.
-fn platform_folder() -> Option<PathBuf> {
+pub(crate) fn platform_folder() -> Option<PathBuf> {
     let app = AppStrategyArgs { app_name: "eventwall".into(), ..AppStrategyArgs::default() };
     choose_native_strategy(app).ok().map(|folders| folders.data_dir())
 }

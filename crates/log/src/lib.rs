@@ -33,7 +33,8 @@ pub use append::{
     NewEvent,
 };
 pub use disk::{
-    DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport, TornTail,
+    Damage, DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport,
+    SegmentSurvey, Survey, TornTail, survey,
 };
 pub use epochs::{EpochSpan, Epochs, Resolution};
 pub use filter::{Filter, Selection};

@@ -54,6 +54,9 @@ impl Cli {
 pub(crate) enum Command {
     /// Serve the wall and the hub (what no command means)
     Serve(Box<ServeArgs>),
+    /// Look at a log, check it, back it up; while a server uses it, too
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Print a settings file with every key, its meaning and its default
     Config,
     /// Publish an event, or one for every line of standard input
@@ -62,6 +65,48 @@ pub(crate) enum Command {
     Subscribe(SubscribeArgs),
     /// Post the events of a file, one at a time
     Replay(ReplayArgs),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  eventwall log inspect                              what the default log holds
+  eventwall log verify --data /srv/wall              read every byte of another
+  eventwall log backup /backups/monday               copy it, while it is in use
+  eventwall log restore /backups/monday --data /srv/wall")]
+pub(crate) enum LogCommand {
+    /// Show what the log holds, a line a segment
+    Inspect {
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Read every byte and name all that is damaged, with its place
+    Verify {
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Copy the log into a new folder, and verify the copy
+    Backup {
+        /// The folder to make
+        to: PathBuf,
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Put a backup into an empty data directory
+    Restore {
+        /// The folder of the backup
+        from: PathBuf,
+        #[command(flatten)]
+        data: DataArg,
+    },
+}
+
+/// The log that a command looks at.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataArg {
+    /// The data directory [default: the platform's, such as ~/.local/share/eventwall]
+    #[arg(long, value_name = "DIR", env = "EVENTWALL_DATA")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

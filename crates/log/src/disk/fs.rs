@@ -14,7 +14,8 @@ use super::{Medium, MediumFile, OpenError};
 #[derive(Debug)]
 pub struct FsMedium {
     root: PathBuf,
-    _lock: File,
+    /// `None`: for looking only.
+    lock: Option<File>,
 }
 
 impl FsMedium {
@@ -46,7 +47,19 @@ impl FsMedium {
             }
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
-        Ok(Arc::new(Self { root, _lock: lock }))
+        Ok(Arc::new(Self { root, lock: Some(lock) }))
+    }
+
+    /// To look at a data directory that another process may be using. Nothing can be changed
+    /// through it.
+    #[must_use]
+    pub fn look(root: impl Into<PathBuf>) -> Arc<Self> {
+        Arc::new(Self { root: root.into(), lock: None })
+    }
+
+    fn for_writing(&self) -> io::Result<()> {
+        let looking = || io::Error::new(io::ErrorKind::PermissionDenied, "opened for looking only");
+        self.lock.as_ref().map(drop).ok_or_else(looking)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -71,6 +84,7 @@ impl Medium for FsMedium {
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.for_writing()?;
         let path = self.path(name);
         let new = path.with_extension("new");
         let mut file = private_file().create(true).truncate(true).open(&new)?;
@@ -81,19 +95,24 @@ impl Medium for FsMedium {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        self.for_writing()?;
         let file = private_file().read(true).create(true).truncate(true).open(self.path(name))?;
         Ok(Arc::new(FsFile(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(Arc::new(FsFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
+        let mut options = OpenOptions::new();
+        options.read(true).write(self.lock.is_some());
+        Ok(Arc::new(FsFile(options.open(self.path(name))?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.for_writing()?;
         std::fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.for_writing()?;
         std::fs::remove_file(self.path(name))
     }
 

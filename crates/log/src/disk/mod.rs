@@ -4,6 +4,7 @@
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
 //! * `open` recovers; `writer` appends, `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
 //! * `keeper` takes away what is over its limits: `age` finds what is too old, `compact` rewrites.
+//! * `survey` looks at the files from outside.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
 //! Nothing but the writer thread ever writes to a segment that readers know; the keeper thread
@@ -24,6 +25,7 @@ mod persist;
 mod read;
 mod scan;
 mod segment;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -42,6 +44,7 @@ pub use self::{
     fs::FsMedium,
     medium::{Medium, MediumFile},
     open::{OpenError, OpenReport, TornTail},
+    survey::{Damage, SegmentSurvey, Survey, survey},
 };
 use self::{
     index::SharedIndex,

@@ -118,7 +118,7 @@ pub(crate) fn open(
 }
 
 /// Segment files in the order of the log; of those that begin alike the newest comes first.
-fn segment_names(medium: &dyn Medium) -> io::Result<Vec<String>> {
+pub(crate) fn segment_names(medium: &dyn Medium) -> io::Result<Vec<String>> {
     let mut names = medium.list("log")?;
     names.retain(|name| name.ends_with(".seg"));
     let key = |name: &str| {

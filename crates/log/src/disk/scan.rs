@@ -106,6 +106,11 @@ pub(crate) fn was_synced(file: &dyn MediumFile, offset: u64, end: u64) -> io::Re
     Ok(false)
 }
 
+/// Whether a whole and intact entry begins at `offset`.
+pub(crate) fn is_intact(file: &dyn MediumFile, offset: u64, end: u64) -> io::Result<bool> {
+    Ok(intact_head(file, offset, end)?.is_some())
+}
+
 /// The `unsynced` of the entry at `offset`, if there is an intact one.
 fn intact_head(file: &dyn MediumFile, offset: u64, end: u64) -> io::Result<Option<u32>> {
     let mut bytes = vec![0; PREFIX];

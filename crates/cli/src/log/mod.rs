@@ -1,0 +1,49 @@
+//! `eventwall log …`: looks at a log, checks it, copies it. One file a verb.
+
+mod backup;
+mod inspect;
+mod progress;
+mod restore;
+mod verify;
+
+use std::{path::PathBuf, sync::Arc};
+
+use eventwall_log::{FsMedium, Survey, survey};
+
+use self::progress::Progress;
+use crate::{args::LogCommand, failure::Failure, storage::platform_folder};
+
+pub(crate) fn log(command: LogCommand) -> Result<(), Failure> {
+    match command {
+        LogCommand::Inspect { data } => inspect::inspect(&folder(data.data)?),
+        LogCommand::Verify { data } => verify::verify(&folder(data.data)?),
+        LogCommand::Backup { to, data } => backup::backup(&folder(data.data)?, &to),
+        LogCommand::Restore { from, data } => restore::restore(&from, &folder(data.data)?),
+    }
+}
+
+fn folder(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    named.or_else(platform_folder).ok_or_else(|| {
+        Failure::usage("there is no home directory to find the log in: name a folder with --data")
+    })
+}
+
+/// Reads the whole log of a folder, whoever else uses it.
+fn look(folder: &std::path::Path) -> Result<Survey, Failure> {
+    if !folder.join("log").is_dir() {
+        return Err(Failure::data(format!(
+            "there is no log in {}: name its data directory with --data",
+            folder.display()
+        )));
+    }
+    let medium = FsMedium::look(folder);
+    let bar = Progress::new("reading");
+    let seen = survey(&(medium as Arc<_>), &mut |done, total| bar.at(done, total));
+    bar.finish();
+    seen.map_err(|error| Failure::data(format!("{}: {error}", folder.display())))
+}
+
+/// 12.3 MiB.
+fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}

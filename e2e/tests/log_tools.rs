@@ -1,0 +1,132 @@
+//! `eventwall log`: looking at a log, checking it, backing it up and restoring it, while a server
+//! uses it or not.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use eventwall_testkit::{Follower, Server, Setup, eventwall, get_json, post, run};
+
+fn log(words: &[&str], data: &Path) -> (i32, String, String) {
+    run(eventwall().arg("log").args(words).arg("--data").arg(data))
+}
+
+fn segments(data: &Path) -> Vec<std::path::PathBuf> {
+    let files = fs::read_dir(data.join("log")).unwrap();
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn a_log_is_looked_at_while_it_is_in_use() {
+    let server = Server::start();
+    let id = post(server.addr, "/topics/a", "one");
+    post(server.addr, "/topics/b", "two");
+    let erased = format!("/events/{id}");
+    eventwall_testkit::request(server.addr, "DELETE", &erased, &[], b"");
+    let (code, out, _) = log(&["inspect"], server.data());
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("1 segments, ") && out.contains("2 events on 1 topics, 1 of them erased"),
+        "{out}"
+    );
+    assert!(out.contains("log/00000000000000000001.seg") && out.contains("1..3"), "{out}");
+    let (code, out, _) = log(&["verify"], server.data());
+    assert_eq!((code, &*out), (0, "2 events in 1 segments, all as they were written\n"));
+    let (code, _, error) = log(&["verify"], Path::new("/nonexistent"));
+    assert!(code == 4 && error.contains("there is no log in /nonexistent"), "{error}");
+}
+
+#[test]
+fn every_damaged_place_is_named() {
+    let mut server = Server::start();
+    for n in 0..50 {
+        post(server.addr, "/topics/a", format!("{n}-{}", "x".repeat(100)));
+    }
+    server.signal("TERM");
+    server.wait();
+    let file = segments(server.data()).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    for at in [1_000, 5_000] {
+        bytes[at] ^= 4;
+    }
+    fs::write(&file, &bytes).unwrap();
+    let (code, out, error) = log(&["verify"], server.data());
+    assert_eq!(code, 5, "{out}{error}");
+    assert_eq!(out.lines().count(), 2, "{out}");
+    assert!(
+        out.lines().all(|line| line.starts_with("log/0000") && line.contains(" at byte ")),
+        "{out}"
+    );
+    assert!(error.contains("2 damaged places") && error.contains("restore"), "{error}");
+    let (code, out, _) = log(&["inspect"], server.data());
+    assert!(code == 0 && out.contains("2 damaged places"), "{out}");
+    // A write that a crash cut short is no damage.
+    bytes[1_000] ^= 4;
+    bytes[5_000] ^= 4;
+    bytes.truncate(bytes.len() - 7);
+    fs::write(&file, &bytes).unwrap();
+    let (code, out, _) = log(&["verify"], server.data());
+    assert!(code == 0 && out.contains("a crash cut short") && out.contains("49 events"), "{out}");
+}
+
+#[test]
+fn a_backup_of_a_busy_log_is_restored_and_resumes_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wall.toml");
+    let limits = "max_bytes = \"2MiB\"\n[[retention]]\ntopics = \"busy\"\nmax_events = 50\n";
+    fs::write(&file, limits).unwrap();
+    let server = Setup::default().arg("--config").arg(file.to_str().unwrap()).start();
+    let before = post(server.addr, "/topics/quiet", "before");
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = {
+        let (addr, stop) = (server.addr, stop.clone());
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::SeqCst) {
+                post(addr, "/topics/busy", "x".repeat(5_000));
+            }
+        })
+    };
+    let backup = folder.path().join("backup");
+    let mut copied = 0;
+    // Some are taken while segments are being compacted.
+    for n in 0..5 {
+        let to = folder.path().join(format!("backup-{n}"));
+        let (code, out, error) = log(&["backup", to.to_str().unwrap()], server.data());
+        assert_eq!(code, 0, "{error}");
+        assert!(out.contains(" events, "), "{out}");
+        copied += 1;
+        fs::rename(&to, &backup).unwrap();
+        if n < 4 {
+            fs::remove_dir_all(&backup).unwrap();
+        }
+    }
+    assert_eq!(copied, 5);
+    stop.store(true, Ordering::SeqCst);
+    publisher.join().unwrap();
+    let after = post(server.addr, "/topics/quiet", "after");
+
+    let restored = folder.path().join("restored");
+    let (code, out, error) = log(&["restore", backup.to_str().unwrap()], &restored);
+    assert!(code == 0 && out.contains(" events, "), "{out}{error}");
+    let (code, _, error) = log(&["restore", backup.to_str().unwrap()], &restored);
+    assert!(code == 4 && error.contains("is not empty"), "{error}");
+    let second = Setup::default().data(&restored).start();
+    assert_eq!(get_json(second.addr, "/topics/quiet?last=9")["events"][0]["id"], before.as_str());
+    let resumed = |id: &str| {
+        let header = format!("Last-Event-ID: {id}");
+        let follower = Follower::start(second.addr, "/topics/quiet", &[&header]);
+        let seen = follower.wait("live", |seen| seen.told().contains(&"live"));
+        seen.told().join(" ")
+    };
+    post(second.addr, "/topics/quiet", "new");
+    assert_eq!(resumed(&before), "tick new live", "exactly");
+    assert_eq!(resumed(&after), "gap tick new live", "what came after the backup is not there");
+}
