@@ -111,6 +111,22 @@ impl Connection {
         Ok((size > 0).then_some(chunk))
     }
 
+    /// The text of a stream as far as `part`, which is waited for, and what came with it.
+    pub fn text_until(&mut self, part: &str) -> io::Result<String> {
+        let mut text = String::new();
+        while !text.contains(part) {
+            let chunk = self.chunk()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        Ok(text)
+    }
+
+    /// Everything up to the end of the connection.
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
+        self.stream.read_to_end(&mut self.buffer)?;
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
     /// Reads a whole answer.
     pub fn response(&mut self) -> io::Result<Response> {
         let mut response = self.head()?;
@@ -139,6 +155,16 @@ impl Connection {
             }
         }
     }
+}
+
+/// Follows a target; answers its head, and the connection with what comes of it.
+pub fn stream(addr: SocketAddr, target: &str, headers: &[&str]) -> (Response, Connection) {
+    let mut connection = Connection::open(addr).unwrap();
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    connection.send(format!("GET {target} HTTP/1.1\r\nHost: {addr}\r\n{headers}\r\n")).unwrap();
+    let head = connection.head().unwrap();
+    assert_eq!(head.status, 200, "{target}");
+    (head, connection)
 }
 
 /// One request on a connection of its own. `headers` are lines without line ends.

@@ -18,6 +18,8 @@ use crate::{DEADLINE, eventwall};
 pub struct Setup {
     args: Vec<String>,
     data: Option<PathBuf>,
+    everywhere: bool,
+    max_file: Option<u32>,
 }
 
 impl Setup {
@@ -34,13 +36,27 @@ impl Setup {
         self
     }
 
+    /// On every address of this machine, instead of a loopback address.
+    #[must_use]
+    pub fn everywhere(mut self) -> Self {
+        self.everywhere = true;
+        self.arg("--allow-anyone")
+    }
+
+    /// On a disk that fails once a file has so many KiB.
+    #[must_use]
+    pub fn failing_beyond(mut self, kib: u32) -> Self {
+        self.max_file = Some(kib);
+        self
+    }
+
     /// Starts it on a free port.
     #[must_use]
     pub fn start(self) -> Server {
         let temp = tempfile::tempdir().unwrap();
         let data = self.data.unwrap_or_else(|| temp.path().join("data"));
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let (child, greeting) = spawn(any, &data, &self.args);
+        let host = if self.everywhere { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
+        let (child, greeting) = spawn((host, 0).into(), &data, &self.args, self.max_file);
         let addr = address(&greeting);
         Server { child, addr, args: self.args, data, greeting, _temp: temp }
     }
@@ -103,9 +119,10 @@ impl Server {
         }
     }
 
-    /// Starts it again on the same port with the same data, once the old process is gone.
+    /// Starts it again on the same port with the same data, once the old process is gone. The
+    /// disk is whole again.
     pub fn restart(&mut self) {
-        (self.child, self.greeting) = spawn(self.addr, &self.data, &self.args);
+        (self.child, self.greeting) = spawn(self.addr, &self.data, &self.args, None);
     }
 }
 
@@ -116,8 +133,13 @@ impl Drop for Server {
     }
 }
 
-fn spawn(listen: SocketAddr, data: &Path, args: &[String]) -> (Child, String) {
-    let mut command = eventwall();
+fn spawn(
+    listen: SocketAddr,
+    data: &Path,
+    args: &[String],
+    max_file: Option<u32>,
+) -> (Child, String) {
+    let mut command = max_file.map_or_else(eventwall, limited);
     command.arg("--listen").arg(listen.to_string()).arg("--data").arg(data).args(args);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut greeting = String::new();
@@ -133,6 +155,21 @@ fn spawn(listen: SocketAddr, data: &Path, args: &[String]) -> (Child, String) {
     let mut log = child.stderr.take().unwrap();
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     (child, greeting)
+}
+
+/// The command with a limit on the size of files, beyond which writes fail.
+fn limited(kib: u32) -> Command {
+    let command = eventwall();
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 2 * kib);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script, "sh"]).arg(command.get_program()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 fn address(greeting: &str) -> SocketAddr {
