@@ -44,10 +44,14 @@ pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
     accepts(headers, "text/event-stream")
 }
 
-/// Whether `Accept` names a media type.
+/// Whether `Accept` names a media type, whatever its weight. Wildcards name none.
 pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let mut values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    values.any(|value| value.contains(media_type))
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let name = range.split(';').next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case(media_type)
+    })
 }
 
 pub(crate) fn unavailable(headers: &HeaderMap, limits: &Limits, why: &str) -> Response {

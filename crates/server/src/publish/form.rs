@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::json;
 
 use super::{Publish, answer, event, name};
-use crate::{Problem, collect_body};
+use crate::{Problem, collect_body, unavailable::accepts};
 
 #[derive(Default)]
 struct Fields {
@@ -69,8 +69,10 @@ async fn read(publish: &Publish, body: Body) -> Result<Fields, Problem> {
 /// The page that the form is on, for browsers: by its path only, so that nobody is sent to
 /// another site.
 fn back(headers: &HeaderMap) -> Option<HeaderValue> {
+    if !accepts(headers, "text/html") {
+        return None;
+    }
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    text(header::ACCEPT).filter(|accept| accept.contains("text/html"))?;
     let referer: Option<http::Uri> = text(header::REFERER).and_then(|referer| referer.parse().ok());
     let own = referer
         .filter(|uri| uri.authority().map(http::uri::Authority::as_str) == text(header::HOST));
