@@ -50,10 +50,8 @@ pub(crate) async fn to_topic(
     let format = media_type(&publish.parts.headers);
     let several =
         matches!(&*format, "application/x-ndjson" | "text/event-stream" | "multipart/form-data");
-    if several && publish.is_ephemeral() {
-        return Err(Problem::bad_request(
-            "an ephemeral event is the whole body: publish them one by one",
-        ));
+    if several {
+        publish.refuse_ephemeral()?;
     }
     match &*format {
         "application/x-ndjson" => batch::publish(publish, Some(topic), body).await,
@@ -78,6 +76,7 @@ pub(crate) async fn to_many(
         let detail = "If-Match and If-None-Match speak of one topic: publish to /topics/NAME";
         return Err(Problem::bad_request(detail));
     }
+    publish.refuse_ephemeral()?;
     batch::publish(publish, None, body).await
 }
 
@@ -95,6 +94,15 @@ impl Publish {
     /// `?ephemeral`: for who is live, and never stored.
     fn is_ephemeral(&self) -> bool {
         Query::of(&self.parts.uri).has("ephemeral")
+    }
+
+    /// For bodies of several events.
+    fn refuse_ephemeral(&self) -> Result<(), Problem> {
+        if !self.is_ephemeral() {
+            return Ok(());
+        }
+        let detail = "an ephemeral event is the whole body: publish them one by one";
+        Err(Problem::bad_request(detail))
     }
 
     fn show(&self, event: NewEvent) -> Result<Response, Problem> {
@@ -164,6 +172,10 @@ fn options(headers: &HeaderMap) -> Result<AppendOptions, Problem> {
     let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
     let if_match = headers.get(header::IF_MATCH).map(if_match).transpose()?;
     let if_none = headers.get(header::IF_NONE_MATCH).map(if_none_match).transpose()?;
+    if if_match.is_some() && if_none.is_some() {
+        let detail = "If-Match and If-None-Match can never hold together: send one of them";
+        return Err(Problem::bad_request(detail));
+    }
     Ok(AppendOptions { key, expected_last: if_match.or(if_none) })
 }
 
