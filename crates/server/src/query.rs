@@ -42,7 +42,8 @@ impl<'a> Query<'a> {
     /// A parameter that is a number of at most `max`.
     pub(crate) fn number(&self, name: &str, max: usize) -> Result<Option<usize>, Problem> {
         let Some(text) = self.last(name)? else { return Ok(None) };
-        let number = text.parse().ok().filter(|number| *number <= max);
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && *number <= max);
         number.map(Some).ok_or_else(|| {
             Problem::bad_request(format!("`{name}` must be a number from 0 to {max}, not {text:?}"))
         })

@@ -1,6 +1,6 @@
 //! Where a request asks to start. The first spelling that is there wins.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use eventwall_hub::Start;
 use eventwall_log::{EventId, Millis};
@@ -33,7 +33,7 @@ pub(super) fn start(app: &App, query: &Query<'_>, headers: &HeaderMap) -> Result
 
 /// An RFC 3339 time, or a duration before now such as `10m`.
 fn since_time(text: &str) -> Result<Millis, Problem> {
-    let time = humantime::parse_rfc3339(text).ok().or_else(|| {
+    let time = rfc3339(text).or_else(|| {
         let ago = humantime::parse_duration(text).ok()?;
         Some(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH))
     });
@@ -45,6 +45,25 @@ fn since_time(text: &str) -> Result<Millis, Problem> {
     })?;
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Millis::try_from(since_epoch.as_millis()).unwrap_or(Millis::MAX))
+}
+
+/// A time in any of its spellings: with an offset from UTC too, and in lower case.
+fn rfc3339(text: &str) -> Option<SystemTime> {
+    let text = text.to_ascii_uppercase();
+    let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let (east, offset) = match offset.split_at_checked(1)? {
+        ("+", offset) => (true, offset),
+        ("-", offset) => (false, offset),
+        _ => return humantime::parse_rfc3339(&text).ok(),
+    };
+    let (hours, minutes) = offset.split_once(':')?;
+    let number = |text: &str, max: u64| -> Option<u64> {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number| digits && *number <= max)
+    };
+    let offset = Duration::from_secs(60 * (60 * number(hours, 23)? + number(minutes, 59)?));
+    let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    if east { time.checked_sub(offset) } else { time.checked_add(offset) }
 }
 
 pub(super) fn event_id(name: &str, text: &str) -> Result<EventId, Problem> {
