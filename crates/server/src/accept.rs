@@ -12,8 +12,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, response::Response};
-use http::{HeaderValue, Request, header};
+use axum::{
+    Router,
+    body::{Body, HttpBody as _},
+    response::Response,
+};
+use http::{HeaderValue, Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
@@ -240,12 +244,19 @@ async fn answer(router: Router, app: &App, full: bool, mut request: Request<Inco
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let began = Instant::now();
+    let version = request.version();
     let mut response =
         router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
     let (status, took) = (response.status().as_u16(), began.elapsed());
     tracing::debug!(%method, %uri, status, ?took, "answered");
     app.metrics.answered(response.status());
-    if app.drain.is_draining() {
+    // Before HTTP/1.1 there were no chunks: what has no length ends with its connection.
+    let endless = version < Version::HTTP_11 && response.body().size_hint().exact().is_none();
+    if endless {
+        // Else hyper would promise to keep the connection if it was asked to.
+        *response.version_mut() = version;
+    }
+    if endless || app.drain.is_draining() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

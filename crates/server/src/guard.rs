@@ -23,30 +23,35 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let settings = app.settings();
-    if settings.loopback_only
-        && let Err(problem) = check(&request, &settings)
-    {
+    if let Err(problem) = check(&request, &settings) {
         return problem.into_response();
     }
     next.run(request).await
 }
 
 fn check<B>(request: &Request<B>, settings: &Settings) -> Result<(), Problem> {
+    check_form(request)?;
+    if !settings.loopback_only {
+        return Ok(());
+    }
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    if [header::HOST, header::ORIGIN]
-        .iter()
-        .any(|name| request.headers().get_all(name).iter().count() > 1)
-    {
+    // A target in absolute form outranks the header (RFC 9112, 3.2.2).
+    let host = request.uri().authority().map(http::uri::Authority::as_str).or(text(header::HOST));
+    host.map_or(Ok(()), |host| check_host(host, settings))?;
+    text(header::ORIGIN).map_or(Ok(()), |origin| check_origin(origin, settings))
+}
+
+/// What holds wherever the server listens: a request says once whom it is for.
+fn check_form<B>(request: &Request<B>) -> Result<(), Problem> {
+    let count = |name| request.headers().get_all(name).iter().count();
+    if count(header::HOST) > 1 || count(header::ORIGIN) > 1 {
         return Err(Problem::bad_request("there is more than one Host or Origin header: send one"));
     }
-    // A target in absolute form outranks the header (RFC 9112, 3.2.2).
-    match request.uri().authority().map(http::uri::Authority::as_str).or(text(header::HOST)) {
-        Some(host) => check_host(host, settings)?,
-        // Before HTTP/1.1 there was no Host header; no browser leaves it out.
-        None if request.version() < Version::HTTP_11 => {}
-        None => return Err(Problem::bad_request("the Host header is missing")),
+    // Before HTTP/1.1 there was no Host header; no browser leaves it out.
+    if count(header::HOST) == 0 && request.version() == Version::HTTP_11 {
+        return Err(Problem::bad_request("the Host header is missing"));
     }
-    text(header::ORIGIN).map_or(Ok(()), |origin| check_origin(origin, settings))
+    Ok(())
 }
 
 fn check_host(host: &str, settings: &Settings) -> Result<(), Problem> {
@@ -103,6 +108,7 @@ mod tests {
 
     fn allowed(host: &str, origin: Option<&str>) -> bool {
         let settings = Settings {
+            loopback_only: true,
             allowed_hosts: vec!["wall.test".into()],
             cors_origins: vec!["https://app.example".into()],
             ..Settings::default()
