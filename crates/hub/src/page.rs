@@ -44,7 +44,7 @@ impl Hub {
         match from {
             Start::Last(count) => {
                 let end = self.shared.log.end();
-                self.last_page(&filter, end.next(), (*count).min(limit), end).await
+                self.last_page(&filter, end.next(), ((*count).min(limit), limit), end).await
             }
             _ => self.forward_page(self.shared.start(filter, from).await?, limit).await,
         }
@@ -74,7 +74,7 @@ impl Hub {
         Ok(page)
     }
 
-    /// A page of the last `count` events of each topic before an event.
+    /// A page of the last `count` events of each topic before an event, at most `limit` in all.
     ///
     /// # Errors
     /// If there are too many, or the log cannot be read.
@@ -83,6 +83,7 @@ impl Hub {
         filter: &Filter,
         before: &EventId,
         count: usize,
+        limit: usize,
     ) -> Result<EventPage, StartError> {
         let (log, epochs) = (&self.shared.log, self.shared.log.epochs());
         let end = log.end();
@@ -91,7 +92,8 @@ impl Hub {
             Resolution::Beyond { end } => (end.next(), false),
             Resolution::Unknown => (end.next(), false),
         };
-        let mut page = self.last_page(filter, bound, count, bound.before()).await?;
+        let mut page =
+            self.last_page(filter, bound, (count.min(limit), limit), bound.before()).await?;
         if !exact {
             let (after, resumed) = (before.to_string(), page.cursor.to_string());
             page.gap = Some(Gap { after, resumed, through: None, reason: GapReason::Replaced });
@@ -138,11 +140,11 @@ impl Hub {
         &self,
         filter: &Filter,
         before: Position,
-        count: usize,
+        (count, limit): (usize, usize),
         cursor: Position,
     ) -> Result<EventPage, StartError> {
         let topics = self.shared.log.topics(filter).await?;
-        let max = self.shared.max_start_events;
+        let max = self.shared.max_start_events.min(limit);
         let too_many = StartError::TooMany { last: count, topics: topics.len(), max };
         if topics.len() > max {
             return Err(too_many);

@@ -201,7 +201,7 @@ async fn pages_add_up_to_the_log_forwards_and_backwards() {
     assert_eq!((first.events.len(), first.more), (4, true));
     let (mut before, mut backwards) = (first.events[0].id().clone(), 4);
     loop {
-        let page = hub.page_before(&only_a, &before, 4).await.unwrap();
+        let page = hub.page_before(&only_a, &before, 4, 100).await.unwrap();
         backwards += page.events.len();
         if !page.more {
             break;

@@ -4,18 +4,21 @@
 mod page;
 mod start;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    body::Body,
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use eventwall_hub::{FollowOptions, Form, StartError};
 use eventwall_log::{Filter, Pattern, PatternError, Topic};
+use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use self::{
-    page::{PAGE_HEAD, page},
+    page::{PAGE_HEAD, asked, page},
     start::start,
 };
 use crate::{
@@ -116,17 +119,16 @@ pub(crate) async fn head_events(
 
 fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
     let query = Query::of(uri);
-    start(app, &query, headers)?;
+    // Of no known length, or the answer would say that `GET` has nothing to say.
+    let body = Body::from_stream(stream::empty::<Result<Bytes, Infallible>>());
     if wants_page(headers) {
-        let head = [
-            (header::CONTENT_TYPE, "application/json"),
-            PAGE_HEAD[0].clone(),
-            PAGE_HEAD[1].clone(),
-        ];
-        return Ok(head.into_response());
+        asked(app, &query, headers)?;
+        return Ok((PAGE_HEAD, [(header::CONTENT_TYPE, "application/json")], body).into_response());
     }
+    start(app, &query, headers)?;
     follow_options(&query, headers, true)?;
-    Ok(stream_head(app.hub.heartbeat()).into_response())
+    padding(&query)?;
+    Ok((stream_head(app.hub.heartbeat()), body).into_response())
 }
 
 async fn follow(
@@ -138,11 +140,11 @@ async fn follow(
 ) -> Result<Response, Problem> {
     let query = Query::of(uri);
     if wants_page(headers) {
-        return page(app, filter, &query, headers).await;
+        return page(app, filter, asked(app, &query, headers)?).await;
     }
     let start = start(app, &query, headers)?;
     let options = follow_options(&query, headers, topic_line)?;
-    let padding = query.number("padding", MAX_PADDING)?.unwrap_or(0);
+    let padding = padding(&query)?;
     let subscription = app.hub.subscribe(filter, &start, options).await.map_err(start_problem)?;
     let window = app.settings().limits.drain_window;
     let body = stream_body(subscription, app.drain.clone(), window, padding);
@@ -160,6 +162,11 @@ fn follow_options(
     let polyfill = headers.get("x-requested-with").is_some_and(|by| by == "XMLHttpRequest");
     let wait = wait(query)?.or(polyfill.then_some(POLYFILL_WAIT));
     Ok(FollowOptions { form: Form { topic_line, json }, comment_ticks, wait })
+}
+
+/// Bytes of comment to begin with.
+fn padding(query: &Query<'_>) -> Result<usize, Problem> {
+    Ok(query.number("padding", MAX_PADDING)?.unwrap_or(0))
 }
 
 /// How long an answer may be held until there are events.
