@@ -130,6 +130,16 @@ impl Hub {
         Ok(appended)
     }
 
+    /// Erases events. Once this returns, nobody is shown them any more.
+    ///
+    /// # Errors
+    /// As [`Log::erase`].
+    pub async fn erase(&self, positions: Vec<Position>) -> Result<(), AppendError> {
+        let at = self.shared.log.erase(positions).await?;
+        self.shared.caught_up_with(at).await;
+        Ok(())
+    }
+
     /// What the hub counts.
     #[must_use]
     pub fn metrics(&self) -> &HubMetrics {

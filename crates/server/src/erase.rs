@@ -1,4 +1,4 @@
-//! `DELETE /events/{id}`: an event is gone for good, for every reader, now.
+//! `DELETE /events/{id}`: an event is gone for good, for every reader, once this is answered.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<Statu
     {
         return Err(unknown(&id));
     }
-    log.erase(vec![position]).await.map_err(|error| append_problem(&error))?;
+    app.hub.erase(vec![position]).await.map_err(|error| append_problem(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
