@@ -127,6 +127,18 @@ fn a_body_that_never_ends_is_answered() {
 }
 
 #[test]
+fn a_streamed_publish_that_falls_silent_is_answered() {
+    let server = start(|limits| limits.stream_deadline = SHORT);
+    let mut connection = Connection::open(server.addr).unwrap();
+    let head = format!("POST /topics/a HTTP/1.1\r\nHost: {}\r\n", server.addr);
+    let stream = "Content-Type: text/event-stream\r\nContent-Length: 99\r\n\r\ndata: 1\n\n";
+    connection.send(head + stream).unwrap();
+    let response = connection.response().unwrap();
+    assert_eq!((response.status, &response.json()["count"]), (408, &1.into()));
+    assert_eq!(server.app.hub.log().end().0, 1, "what came before is published");
+}
+
+#[test]
 fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
     let server = start(|_| {});
     for more in ["", "Expect: 100-continue\r\n"] {
