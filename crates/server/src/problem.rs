@@ -105,3 +105,18 @@ pub fn append_problem(error: &AppendError) -> Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_unknown_outcome_is_called_so() {
+        let reason = || "the disk said no".to_owned();
+        let outcome = |error: AppendError| append_problem(&error).more.get("outcome").cloned();
+        let unknown = outcome(AppendError::OutcomeUnknown { reason: reason() });
+        assert_eq!(unknown, Some("unknown".into()));
+        assert_eq!(outcome(AppendError::NotStored { reason: reason() }), None);
+        assert_eq!(outcome(AppendError::Stopped { reason: reason() }), None);
+    }
+}
