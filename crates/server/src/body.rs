@@ -33,12 +33,18 @@ impl Deref for Collected {
 /// # Errors
 /// `413`, `408`, `503` if all bodies together are too large, or `400` if the client broke off.
 pub async fn collect_body(body: Body, app: &App) -> Result<Collected, Problem> {
-    collect_up_to(body, app, app.settings().limits.body_bytes).await
+    let advice = "publish a smaller event, or raise --max-body";
+    collect_up_to(body, app, (app.settings().limits.body_bytes, advice)).await
 }
 
-pub(crate) async fn collect_up_to(body: Body, app: &App, max: usize) -> Result<Collected, Problem> {
+/// As [`collect_body`], with another bound and what to do about it.
+pub(crate) async fn collect_up_to(
+    body: Body,
+    app: &App,
+    max: (usize, &str),
+) -> Result<Collected, Problem> {
     // Refused before it is sent, if it says how large it is.
-    if body.size_hint().lower() > max as u64 {
+    if body.size_hint().lower() > max.0 as u64 {
         return Err(too_large(max));
     }
     let deadline = app.settings().limits.body_deadline;
@@ -49,13 +55,17 @@ pub(crate) async fn collect_up_to(body: Body, app: &App, max: usize) -> Result<C
     timeout(deadline, collect(body, &app.bodies, max)).await.map_err(late)?
 }
 
-async fn collect(mut body: Body, room: &Arc<Semaphore>, max: usize) -> Result<Collected, Problem> {
+async fn collect(
+    mut body: Body,
+    room: &Arc<Semaphore>,
+    max: (usize, &str),
+) -> Result<Collected, Problem> {
     let (mut bytes, mut taken) = (BytesMut::new(), None);
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > max {
+        if bytes.len() + data.len() > max.0 {
             return Err(too_large(max));
         }
         take_room(room, &mut taken, bytes.len() + data.len())?;
@@ -87,9 +97,7 @@ fn take_room(
     Ok(())
 }
 
-fn too_large(max: usize) -> Problem {
-    let detail = format!(
-        "the body is larger than {max} bytes: publish a smaller event, or raise --max-body"
-    );
+fn too_large((max, advice): (usize, &str)) -> Problem {
+    let detail = format!("the body is larger than {max} bytes: {advice}");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }

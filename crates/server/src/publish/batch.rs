@@ -25,7 +25,8 @@ pub(super) async fn publish(
     body: Body,
 ) -> Result<Response, Problem> {
     let max = publish.app.settings().limits.batch_bytes;
-    let body = collect_up_to(body, &publish.app, max).await?;
+    let body =
+        collect_up_to(body, &publish.app, (max, "send its lines in several batches")).await?;
     let events = parse(&publish.app.settings().limits, topic.as_ref(), &body)?;
     if events.len() > 1 && !publish.app.hub.log().capabilities().atomic_batches {
         let detail = "this log cannot write several events as one unit: publish them one by one";
