@@ -8,8 +8,8 @@ import { after, test } from "node:test";
 import axe from "axe-core";
 
 import { BROWSERS, Browsers } from "./support/browser.js";
-import { Server } from "./support/server.js";
-import { until, untilEqual } from "./support/until.js";
+import { Server } from "../support/server.js";
+import { until, untilEqual } from "../support/until.js";
 import { WallPage } from "./support/wall.js";
 import { Witness } from "./support/witness.js";
 

@@ -11,8 +11,8 @@ import { after, test } from "node:test";
 import { promisify } from "node:util";
 
 import { BROWSERS, Browsers } from "./support/browser.js";
-import { Server } from "./support/server.js";
-import { untilEqual } from "./support/until.js";
+import { Server } from "../support/server.js";
+import { untilEqual } from "../support/until.js";
 import { WallPage } from "./support/wall.js";
 import { Witness } from "./support/witness.js";
 
@@ -48,7 +48,7 @@ const TEXTS = [
 
 /**
  * A wall in a browser under a witness's eyes.
- * @param {import("./support/server.js").Owner} owner
+ * @param {import("../support/server.js").Owner} owner
  * @param {Name} name
  * @param {Server} server
  * @param {string} [wall]

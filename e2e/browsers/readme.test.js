@@ -6,8 +6,8 @@ import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
 
 import { BROWSERS, Browsers } from "./support/browser.js";
-import { Server } from "./support/server.js";
-import { until } from "./support/until.js";
+import { Server } from "../support/server.js";
+import { until } from "../support/until.js";
 
 const browsers = new Browsers(after);
 

@@ -7,12 +7,12 @@ import { after, test } from "node:test";
 
 import { BROWSERS, Browsers } from "./support/browser.js";
 import { Follower } from "./support/follower.js";
-import { Publisher } from "./support/publisher.js";
-import { Server } from "./support/server.js";
-import { until, untilEqual } from "./support/until.js";
+import { Publisher } from "../support/publisher.js";
+import { Server } from "../support/server.js";
+import { until, untilEqual } from "../support/until.js";
 import { WallPage } from "./support/wall.js";
 
-/** @typedef {import("./support/server.js").Owner} Owner */
+/** @typedef {import("../support/server.js").Owner} Owner */
 
 const browsers = new Browsers(after);
 const TOPIC = "numbers";

@@ -5,8 +5,8 @@ import { mkdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 import { Browsers } from "./support/browser.js";
-import { Server } from "./support/server.js";
-import { until } from "./support/until.js";
+import { Server } from "../support/server.js";
+import { until } from "../support/until.js";
 import { WallPage } from "./support/wall.js";
 
 /** @typedef {import("./support/browser.js").Scheme} Scheme */
@@ -45,7 +45,7 @@ async function fill(wall, server) {
   await wall.post({ kind: "forward", through: "the help point", msg: "A left-behind umbrella would like to meet its owner.", location: "" });
 }
 
-/** @param {import("./support/server.js").Owner} owner */
+/** @param {import("../support/server.js").Owner} owner */
 async function takeAll(owner) {
   const browsers = new Browsers((clean) => owner.after(clean));
   const server = await Server.start(owner);

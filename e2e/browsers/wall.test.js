@@ -7,8 +7,8 @@ import { after, test } from "node:test";
 import { promisify } from "node:util";
 
 import { BROWSERS, Browsers } from "./support/browser.js";
-import { Server } from "./support/server.js";
-import { until, untilEqual, within } from "./support/until.js";
+import { Server } from "../support/server.js";
+import { until, untilEqual, within } from "../support/until.js";
 import { WallPage } from "./support/wall.js";
 
 const browsers = new Browsers(after);

@@ -7,12 +7,12 @@ import path from "node:path";
 
 import puppeteer from "puppeteer-core";
 
-import { whenLeaving } from "./leaving.js";
+import { whenLeaving } from "../../support/leaving.js";
 
 /**
  * @typedef {import("puppeteer-core").Browser} Browser
  * @typedef {import("puppeteer-core").Page} Page
- * @typedef {import("./server.js").Owner} Owner
+ * @typedef {import("../../support/server.js").Owner} Owner
  * @typedef {"chromium" | "firefox"} Name
  * @typedef {"light" | "dark"} Scheme
  */
@@ -105,13 +105,14 @@ export class Browsers {
    * @param {Owner} owner
    * @param {Name} name
    * @param {Scheme} [scheme]
+   * @param {"tab" | "window"} [type] a tab in the background is hidden, and its timers are slow
    * @returns {Promise<Page>}
    */
-  async page(owner, name, scheme = "light") {
+  async page(owner, name, scheme = "light", type = "tab") {
     const browser = await this.#browser(name, scheme);
     const context = await browser.createBrowserContext();
     owner.after(() => context.close());
-    const page = await context.newPage();
+    const page = await context.newPage({ type });
     if (name === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     return page;
   }

@@ -2,11 +2,11 @@
 // Owns a browser's stock EventSource on a blank page: it records what arrives and how often the
 // line broke; reconnecting is left to the browser alone.
 
-import { until } from "./until.js";
+import { until } from "../../support/until.js";
 
 /**
  * @typedef {import("puppeteer-core").Page} Page
- * @typedef {import("./server.js").Server} Server
+ * @typedef {import("../../support/server.js").Server} Server
  * @typedef {{ id: string, data: string }} Arrival
  * @typedef {{ source: EventSource, arrivals: Arrival[], controls: string[], breaks: number }} Record
  */

@@ -1,11 +1,11 @@
 // @ts-check
 // Owns using the wall's page as a visitor does, by what is on it; never reaches into its scripts.
 
-import { until, untilEqual } from "./until.js";
+import { until, untilEqual } from "../../support/until.js";
 
 /**
  * @typedef {import("puppeteer-core").Page} Page
- * @typedef {import("./server.js").Server} Server
+ * @typedef {import("../../support/server.js").Server} Server
  * @typedef {"msg" | "place" | "through" | "location" | "name"} FieldName
  * @typedef {{ kind?: "status" | "checkin" | "forward" } & Partial<{ [field in FieldName]: string }>} Draft
  * @typedef {{ id: string, kind: string, author: string | null, text: string | null, place: string | null,

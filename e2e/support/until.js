@@ -6,6 +6,8 @@ import { setTimeout as pause } from "node:timers/promises";
 
 export const DEADLINE = 20_000;
 const BETWEEN_LOOKS = 40;
+/** Where a look costs much. */
+export const LONGER = 150;
 
 /**
  * What `look` finds, once it finds something.
@@ -13,15 +15,16 @@ const BETWEEN_LOOKS = 40;
  * @param {string} what for the message when it never comes
  * @param {() => T | Promise<T>} look
  * @param {number} [deadline]
+ * @param {number} [between] milliseconds between two looks
  * @returns {Promise<NonNullable<T>>}
  */
-export async function until(what, look, deadline = DEADLINE) {
+export async function until(what, look, deadline = DEADLINE, between = BETWEEN_LOOKS) {
   const end = Date.now() + deadline;
   for (;;) {
     const found = await look();
     if (found) return found;
     if (Date.now() > end) throw new Error(`Waited ${deadline / 1000} s in vain: ${what}`);
-    await pause(BETWEEN_LOOKS);
+    await pause(between);
   }
 }
 

@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,13 +18,14 @@ import { within } from "./until.js";
  * @typedef {{ id: string, data: string, event: string, topic: string, time: string, by?: string }} Logged
  */
 
-const BUILT = fileURLToPath(new URL("../../../target/debug/eventwall", import.meta.url));
-const BINARY = process.env.EVENTWALL_BIN || BUILT;
+const BUILT = fileURLToPath(new URL("../../target/debug/eventwall", import.meta.url));
+export const BINARY = process.env.EVENTWALL_BIN || BUILT;
 const GREETING_ENDS = "Ctrl-C stops it.";
 const MOST_EVENTS = 1000;
 
 export class Server {
   #data;
+  #settings;
   #said = "";
   #settled = whenLeaving(() => {
     this.#child?.kill("SIGKILL");
@@ -35,17 +36,22 @@ export class Server {
   /** Where it answers, without a slash at the end. */
   origin = "";
 
-  /** @param {string} data */
-  constructor(data) {
+  /**
+   * @param {string} data
+   * @param {string[]} settings
+   */
+  constructor(data, settings) {
     this.#data = data;
+    this.#settings = settings;
   }
 
   /**
    * A server on a free port with a data directory of its own, until its owner is done.
    * @param {Owner} owner
+   * @param {string[]} [settings] further flags
    */
-  static async start(owner) {
-    const server = new Server(await mkdtemp(path.join(tmpdir(), "eventwall-browsers-")));
+  static async start(owner, settings = []) {
+    const server = new Server(await mkdtemp(path.join(tmpdir(), "eventwall-e2e-")), settings);
     owner.after(() => server.stop());
     await server.#spawn("127.0.0.1:0");
     return server;
@@ -70,6 +76,13 @@ export class Server {
   async restart() {
     if (this.#child) throw new Error("The server is running already");
     await this.#spawn(new URL(this.origin).host);
+  }
+
+  /** Loses all its events, as when a disk was replaced; it must not be running. */
+  async forget() {
+    if (this.#child) throw new Error("The server is running");
+    await rm(this.#data, { recursive: true });
+    await mkdir(this.#data);
   }
 
   async stop() {
@@ -130,7 +143,7 @@ export class Server {
   /** @param {string} listen */
   async #spawn(listen) {
     if (!existsSync(BINARY)) throw new Error(`There is no server at ${BINARY}: build it first, or set EVENTWALL_BIN`);
-    const child = spawn(BINARY, ["--listen", listen, "--data", this.#data], {
+    const child = spawn(BINARY, ["--listen", listen, "--data", this.#data, ...this.#settings], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env.PATH, HOME: this.#data },
     });
