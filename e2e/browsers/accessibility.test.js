@@ -5,9 +5,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import axe from "axe-core";
-
 import { BROWSERS, Browsers } from "./support/browser.js";
+import { assertFine, violations } from "./support/fine.js";
 import { Server } from "../support/server.js";
 import { until, untilEqual } from "../support/until.js";
 import { WallPage } from "./support/wall.js";
@@ -19,10 +18,6 @@ const browsers = new Browsers(after);
 
 /** @type {Scheme[]} */
 const SCHEMES = ["light", "dark"];
-const SIZES = [
-  { width: 320, height: 640 },
-  { width: 1280, height: 860 },
-];
 
 /** @param {Server} server */
 async function fill(server) {
@@ -35,46 +30,6 @@ async function fill(server) {
   for (let i = 0; i < 60; i += 1) await server.publish("walls/lobby", `Post ${i}`);
 }
 
-/**
- * What axe finds wrong, in words.
- * @param {WallPage} wall
- * @returns {Promise<string[]>}
- */
-async function violations({ page }) {
-  const known = await page.evaluate(() => "axe" in window);
-  if (!known) await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const { axe } = /** @type {{ axe: typeof import("axe-core") }} */ (/** @type {unknown} */ (window));
-    const found = await axe.run(document, { resultTypes: ["violations"] });
-    if (found.passes.length === 0) return ["axe looked at nothing"];
-    return found.violations.flatMap(({ id, help, nodes }) =>
-      nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`),
-    );
-  });
-}
-
-/**
- * Nothing fades in while colours are measured.
- * @param {WallPage} wall
- */
-async function atRest({ page }) {
-  await until("animations to end", () => page.evaluate(() => document.getAnimations().length === 0));
-}
-
-/**
- * @param {WallPage} wall
- * @param {string} when
- */
-async function assertFine(wall, when) {
-  for (const size of SIZES) {
-    await wall.page.setViewport(size);
-    await untilEqual(() => wall.page.evaluate(() => innerWidth), size.width);
-    await atRest(wall);
-    assert.deepEqual(await violations(wall), [], `${when}, ${size.width} pixels wide`);
-    assert.equal(await wall.overflow(), 0, `${when}: nothing sticks out at ${size.width} pixels`);
-  }
-}
-
 for (const name of BROWSERS) {
   for (const scheme of SCHEMES) {
     test(`${name}: axe finds nothing wrong in ${scheme} colours`, async (t) => {
@@ -83,28 +38,28 @@ for (const name of BROWSERS) {
       const dark = await wall.page.evaluate(() => matchMedia("(prefers-color-scheme: dark)").matches);
       assert.equal(dark, scheme === "dark");
       await wall.untilVisible("#empty");
-      await assertFine(wall, "empty");
+      await assertFine(wall.page, "empty");
 
       await wall.page.click("#send");
       await wall.untilVisible("#msg-error");
       await wall.fill("location", "l".repeat(201));
-      await assertFine(wall, "with a complaint");
+      await assertFine(wall.page, "with a complaint");
 
       await fill(server);
       await until("the posts", async () => (await wall.posts()).length === 66);
       await wall.fill("location", "");
       await wall.post({ kind: "checkin", place: "The sunny bench" });
       await wall.post({ kind: "forward", through: "somebody", msg: "by hand" });
-      await assertFine(wall, "full");
+      await assertFine(wall.page, "full");
 
       await wall.page.evaluate(() => scrollTo(0, 2000));
       await server.publish("walls/lobby", "one more");
       await wall.untilVisible("#new-posts");
-      await assertFine(wall, "with new posts waiting");
+      await assertFine(wall.page, "with new posts waiting");
 
       await server.kill();
       await wall.untilState("reconnecting");
-      await assertFine(wall, "without a line");
+      await assertFine(wall.page, "without a line");
     });
   }
 
@@ -115,7 +70,7 @@ for (const name of BROWSERS) {
       document.querySelector("label[for=msg]")?.remove();
       document.querySelector("#msg")?.removeAttribute("placeholder");
     });
-    assert.match((await violations(wall)).join("\n"), /label/);
+    assert.match((await violations(wall.page)).join("\n"), /label/);
   });
 
   test(`${name}: posts are a feed with names, and the line's state is spoken`, async (t) => {

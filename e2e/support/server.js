@@ -105,6 +105,18 @@ export class Server {
   }
 
   /**
+   * Publishes many events at once.
+   * @param {{ topic: string, data: string, event?: string }[]} events
+   * @returns {Promise<string[]>} their ids
+   */
+  async batch(events) {
+    const headers = { "Content-Type": "application/x-ndjson" };
+    const body = events.map((event) => JSON.stringify(event)).join("\n");
+    const answer = await this.#ask("/events", { method: "POST", headers, body });
+    return (await answer.json()).ids;
+  }
+
+  /**
    * Posts as a visitor without a cookie does.
    * @param {string} wall
    * @param {Record<string, string>} post

@@ -1,6 +1,7 @@
 // @ts-check
 // Owns using the wall's page as a visitor does, by what is on it; never reaches into its scripts.
 
+import { overflow } from "./fine.js";
 import { until, untilEqual } from "../../support/until.js";
 
 /**
@@ -154,6 +155,6 @@ export class WallPage {
 
   /** How many pixels the page is wider than its window. */
   overflow() {
-    return this.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    return overflow(this.page);
   }
 }
