@@ -3,9 +3,7 @@
 
 import { byId, say } from "./dom.js";
 
-/** @typedef {import("./connection.js").State} State */
-
-/** @type {Record<State, string>} */
+/** What each state is called. @type {Record<string, string>} */
 const WORDS = {
   connecting: "connecting…",
   live: "live",
@@ -18,18 +16,20 @@ export class Status {
   #box = byId("connection", HTMLElement);
   #word = byId("connection-word", HTMLElement);
   #next = byId("connection-next", HTMLElement);
-  /** @type {State} */
+  #words;
   #state = "connecting";
   #nextTry = 0;
   #ticker = 0;
 
-  constructor() {
+  /** @param {Record<string, string>} [more] words for states of a page's own */
+  constructor(more = {}) {
+    this.#words = { ...WORDS, ...more };
     for (const name of ["online", "offline"]) addEventListener(name, () => this.#draw());
     this.#draw();
   }
 
   /**
-   * @param {State} state
+   * @param {string} state
    * @param {number} [nextTry] when the next try is due, if that is known
    */
   show(state, nextTry = 0) {
@@ -44,7 +44,7 @@ export class Status {
     // A line that is not up while the device has no network has one cause worth naming.
     const state = this.#state !== "live" && !navigator.onLine ? "offline" : this.#state;
     this.#box.dataset.state = state;
-    say(this.#word, WORDS[state]);
+    say(this.#word, this.#words[state] ?? state);
     this.#countDown();
   }
 
