@@ -1,6 +1,6 @@
 //! HTTP over a hub. A request passes, in this order: the accept loop with its limits and
 //! deadlines (`accept`), the loopback rule (`guard`), CORS (`cors`), routing (`routes`), and
-//! one handler a file (`publish`, `follow`, `erase`, `health`).
+//! one handler a file (`publish`, `follow`, `erase`, `health`, `metrics`, `inspect`).
 //!
 //! Handlers translate; they never decide what a subscriber gets. Every error leaves as a
 //! [`Problem`] that says what to change. The server knows no wall.
@@ -16,6 +16,7 @@ mod follow;
 mod guard;
 mod health;
 mod html;
+mod inspect;
 mod metrics;
 mod problem;
 mod publish;

@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    Drain, Problem, Settings, cors, erase, follow, guard,
+    Assets, Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
+    inspect,
     metrics::{Metrics, metrics},
     publish,
     unavailable::refuse,
@@ -31,6 +32,8 @@ pub struct App {
     /// Room for the bodies of requests, in KiB, all connections together.
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
+    /// What the inspector's page loads.
+    pub(crate) inspect: Assets,
 }
 
 /// What can change while the server runs.
@@ -47,7 +50,8 @@ impl App {
         let bodies = Arc::new(Semaphore::new(settings.limits.all_bodies_bytes / 1024));
         let metrics = Metrics::new(&hub);
         let live = RwLock::new(Live::new(settings));
-        Self { hub, live, drain: Drain::default(), bodies, metrics }
+        let inspect = inspect::assets();
+        Self { hub, live, drain: Drain::default(), bodies, metrics, inspect }
     }
 
     /// Who may do what, how much, just now.
@@ -85,6 +89,8 @@ pub fn routes(app: &Arc<App>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/inspect", get(inspect::page))
+        .route("/inspect/assets/{hash}/{*path}", get(inspect::asset))
         .with_state(app.clone())
 }
 

@@ -18,8 +18,12 @@ const LONGEST_RETRY = 2 ** 64;
 
 const KEPT = new Set(["data", "event", "id", "topic"]);
 
-/** @param {string} id what is in force already */
-const fresh = (id) => ({ data: /** @type {string[]} */ ([]), event: "", topic: /** @type {string | undefined} */ (undefined), id, size: 0, oversized: false });
+/**
+ * @typedef {{ data: string[], event: string, topic: string | undefined, id: string, size: number, oversized: boolean }} Block
+ * @param {string} id what is in force already
+ * @returns {Block}
+ */
+const fresh = (id) => ({ data: [], event: "", topic: undefined, id, size: 0, oversized: false });
 
 export class Decoder {
   #lines;
@@ -108,6 +112,7 @@ export class Decoder {
     if (!oversized) this.#lastEventId = id;
     this.#block = fresh(this.#lastEventId);
     if (oversized) this.#items.push({ kind: "oversized" });
-    else if (data.length > 0) this.#items.push({ kind: "event", event: event || "message", data: data.join("\n"), id, topic });
+    if (oversized || data.length === 0) return;
+    this.#items.push({ kind: "event", event: event || "message", data: data.join("\n"), id, topic });
   }
 }
