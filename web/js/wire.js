@@ -3,7 +3,7 @@
 
 /**
  * @typedef {{ id: string, topic: string, event: string, time: string, by?: string, data: string }} WireEvent
- * @typedef {{ after?: string, resumed?: string, reason?: string }} Gap
+ * @typedef {{ after?: string, resumed?: string, through?: string, reason?: string }} Gap
  * @typedef {{ events: WireEvent[], cursor: string, more: boolean, gap?: Gap | null }} HistoryPage
  * @typedef {{ title?: string, detail?: string, field?: string }} Problem
  * @typedef {{ ok: boolean, status: number, body: unknown }} Answer

@@ -70,5 +70,5 @@ function cameOf({ replayed, first, last, over, again }) {
 /** @param {Account} account */
 function gapOf({ gap, over }) {
   if (!gap) return over ? "none" : "none so far";
-  return `${gap.reason ?? "unknown"}: after ${gap.after ?? "?"}, resumed at ${gap.resumed ?? "?"}`;
+  return `${gap.reason ?? "unknown"}: after ${gap.after ?? "?"}, resumed at ${gap.resumed ?? "?"}${gap.through ? `, lost as far as ${gap.through}` : ""}`;
 }

@@ -70,9 +70,9 @@ function wordsOf({ kind, gap, data }) {
   if (kind === "live") return "replay is over";
   if (kind === "oversized") return "an event was skipped: it is larger than this page takes";
   if (kind !== "gap") return data;
-  const { after = "?", resumed = "?", reason = "unknown" } = gap ?? {};
+  const { after = "?", resumed = "?", through, reason = "unknown" } = gap ?? {};
   const why = REASONS.get(reason) ?? "which this page does not know";
-  return `Events are missing. After ${after}, resumed at ${resumed}. Reason: ${reason}, ${why}.`;
+  return `Events are missing. After ${after}, resumed at ${resumed}${through ? `, lost as far as ${through}` : ""}. Reason: ${reason}, ${why}.`;
 }
 
 /** @param {Frame} frame */
