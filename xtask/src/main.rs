@@ -12,7 +12,8 @@ const HELP: &str = "\
 Chores of this project.
 
   cargo xtask test [SUITE…]      install what is missing, then run the suites
-                                 (build, rust, browsers, crash; all of them by default)
+                                 (build, rust, clients, browsers, crash; all of
+                                 them by default)
   cargo xtask soak [MINUTES]     crashes and simulated runs with fresh seeds, for so long (10)
   cargo xtask fuzz [SECONDS]     the fuzz targets, on a nightly compiler (60)
   cargo xtask screenshots        make the pictures in docs/images

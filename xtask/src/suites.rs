@@ -15,10 +15,11 @@ struct Suite {
     run: fn(&mut Counts) -> Result<(), String>,
 }
 
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
     Suite { name: "build", minutes: 12, run: build },
     Suite { name: "rust", minutes: 6, run: rust },
-    Suite { name: "browsers", minutes: 6, run: browsers },
+    Suite { name: "clients", minutes: 3, run: clients },
+    Suite { name: "browsers", minutes: 12, run: browsers },
     Suite { name: "crash", minutes: 4, run: crash },
 ];
 
@@ -26,7 +27,9 @@ const SUITES: [Suite; 4] = [
 pub(crate) fn test(names: &[&str]) -> Result<(), String> {
     let known = |name: &&&str| !SUITES.iter().any(|suite| suite.name == **name);
     if let Some(unknown) = names.iter().find(known) {
-        return Err(format!("there is no suite `{unknown}`: build, rust, browsers or crash"));
+        return Err(format!(
+            "there is no suite `{unknown}`: build, rust, clients, browsers or crash"
+        ));
     }
     install()?;
     let (mut counts, mut failures, mut table) = (Counts::default(), Vec::new(), String::new());
@@ -86,9 +89,19 @@ fn outside_tests() -> Result<Vec<String>, String> {
     Ok(names.filter(|name| name != "crash").collect())
 }
 
+/// Other people's clients, outside of browsers.
+fn clients(counts: &mut Counts) -> Result<(), String> {
+    node_tests("test:clients", counts)
+}
+
 fn browsers(counts: &mut Counts) -> Result<(), String> {
+    node_tests("test:browsers", counts)
+}
+
+fn node_tests(script: &str, counts: &mut Counts) -> Result<(), String> {
     build_binary()?;
-    run_counted(command(&["npm", "test", "--silent"]).env("EVENTWALL_BIN", binary()), counts)
+    let mut npm = command(&["npm", "run", "--silent", script]);
+    run_counted(npm.env("EVENTWALL_BIN", binary()), counts)
 }
 
 fn crash(counts: &mut Counts) -> Result<(), String> {
@@ -96,6 +109,9 @@ fn crash(counts: &mut Counts) -> Result<(), String> {
     let words = ["test", "--package", "eventwall-e2e", "--test", "crash", "--", "--nocapture"];
     run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
 }
+
+/// Seeds of the log's model in each turn of a soak.
+const SOAK_SEEDS: &str = "16";
 
 /// Crashes and simulated runs with fresh seeds until the time is over.
 pub(crate) fn soak(minutes: u64) -> Result<(), String> {
@@ -105,7 +121,8 @@ pub(crate) fn soak(minutes: u64) -> Result<(), String> {
     while Instant::now() < end {
         crash(&mut counts)?;
         let seeded = ["test", "--package", "eventwall-hub", "--package", "eventwall-log", "--lib"];
-        run_counted(&mut cargo(&seeded), &mut counts)?;
+        // More seeds than in a test run, and each time others beside them.
+        run_counted(cargo(&seeded).env("EVENTWALL_SEEDS", SOAK_SEEDS), &mut counts)?;
         turns += 1;
         println!("\nturn {turns}: {} tests so far, all passed", counts.passed);
     }
