@@ -92,6 +92,12 @@ impl Job {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn hiding_more(mut self) -> Self {
+        self.hidden.values_mut().for_each(|hidden| *hidden = Position(hidden.0 + 8));
+        self
+    }
+
     /// Does it. `pause` is called after every piece of so many bytes, and ends it by an error.
     pub(crate) fn run(
         &self,

@@ -16,6 +16,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+use super::tests::Mutation;
 use super::{
     DiskConfig, Medium,
     age::expire,
@@ -168,6 +170,8 @@ impl Keeper {
             self.retention = retention;
         }
         let now = self.ages.now((self.config.clock)(), self.retention.max_clock_step);
+        #[cfg(test)]
+        let now = now + 2_000 * u64::from(self.mutated(Mutation::ExpireEarly));
         self.index.write().now = now;
         if self.ages.scans.is_empty() {
             return Ok(());
@@ -307,6 +311,8 @@ impl Keeper {
         let live: u64 = index.sealed()[run.clone()].iter().map(|s| index.live_bytes(s)).sum();
         let Some(job) = Job::new(&index, run.clone()) else { return Ok(()) };
         drop(index);
+        #[cfg(test)]
+        let job = if self.mutated(Mutation::CompactTooMuch) { job.hiding_more() } else { job };
         if run.start == 0 && live == 0 {
             return (0..run.len()).try_for_each(|_| self.unlink_oldest());
         }
@@ -328,6 +334,8 @@ impl Keeper {
         let text = |error: std::io::Error| error.to_string();
         let through = self.index.read().gone.max(new.segment.last);
         let marks = Persist::watermarks(&self.index.read().topics, through);
+        #[cfg(test)]
+        let marks = if self.mutated(Mutation::ForgetWatermarks) { "0\n0\n".into() } else { marks };
         self.persist.put_watermarks(&marks).map_err(|error| error.to_string())?;
         let (name, len, file) =
             (new.segment.name.clone(), new.segment.len, new.segment.file.clone());
@@ -341,6 +349,13 @@ impl Keeper {
         erase::overwrite(&self.index, &late).map_err(text)?;
         tracing::debug!(segment = &*name, bytes = len, before, "compacted segments");
         job.sources.iter().try_for_each(|source| self.remove(&source.name))
+    }
+}
+
+#[cfg(test)]
+impl Keeper {
+    fn mutated(&self, mutation: Mutation) -> bool {
+        self.config.mutation == Some(mutation)
     }
 }
 

@@ -13,13 +13,19 @@ mod recording;
 mod regressions;
 mod truth;
 
-/// Wrong orders that the ordering tests must notice.
+/// Mistakes that the tests must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mutation {
     /// A sync is taken for done without doing it.
     SkipSync,
     /// An append is shown and acknowledged, and only then synced.
     AckBeforeSync,
+    /// Compaction takes one event too many of each topic.
+    CompactTooMuch,
+    /// What a compaction empties is not put on record.
+    ForgetWatermarks,
+    /// Events go a little before they are too old.
+    ExpireEarly,
 }
 
 fn topic() -> crate::Topic {

@@ -12,7 +12,7 @@ use std::{
 
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 
-use super::{model::ModelMedium, recording::RecordingMedium};
+use super::{Mutation, model::ModelMedium, recording::RecordingMedium};
 use crate::{
     AppendOptions, Batch, Budget, Clock, DiskConfig, DiskLog, Entry, Filter, Keep, Limits,
     Log as _, NewEvent, Position, ReadRange, Retention, Rule, Topic,
@@ -173,24 +173,32 @@ struct Run {
     medium: Arc<RecordingMedium>,
     log: DiskLog,
     model: Model,
+    mutation: Option<Mutation>,
 }
 
-fn open(medium: Arc<RecordingMedium>, retention: &Retention, clock: &Arc<AtomicU64>) -> DiskLog {
+fn open(
+    medium: Arc<RecordingMedium>,
+    retention: &Retention,
+    clock: &Arc<AtomicU64>,
+    mutation: Option<Mutation>,
+) -> DiskLog {
     let read = clock.clone();
     let clock: Clock = Arc::new(move || read.load(Ordering::Relaxed));
     let (uptime, retention) = (clock.clone(), retention.clone());
-    let config = DiskConfig { retention, clock, uptime, keep_every: None, ..DiskConfig::default() };
+    let keep_every = None;
+    let config =
+        DiskConfig { retention, clock, uptime, keep_every, mutation, ..DiskConfig::default() };
     DiskLog::open(medium, config).unwrap().0
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let clock = Arc::new(AtomicU64::new(1_700_000_000_000));
         let medium = RecordingMedium::over(ModelMedium::new());
         let model = Model { retention: limits(&mut rng), ..Model::default() };
-        let log = open(medium.clone(), &model.retention, &clock);
-        Self { rng, clock, medium, log, model }
+        let log = open(medium.clone(), &model.retention, &clock, mutation);
+        Self { rng, clock, medium, log, model, mutation }
     }
 
     fn now(&self) -> u64 {
@@ -256,7 +264,8 @@ impl Run {
             pictures.iter().filter(|(what, _)| what.starts_with("after renaming")).count();
         for (what, left) in pictures {
             println!("power lost {what}");
-            let log = open(RecordingMedium::over(left), &self.model.retention, &self.clock);
+            let left = RecordingMedium::over(left);
+            let log = open(left, &self.model.retention, &self.clock, self.mutation);
             for _ in 0..2 {
                 let (filter, after) = (self.filter(), self.cursor());
                 self.model.check(&log, &filter, after, self.now(), hit).await;
@@ -275,7 +284,8 @@ impl Run {
             self.medium.inner.copied()
         };
         self.medium = RecordingMedium::over(left);
-        self.log = open(self.medium.clone(), &self.model.retention, &self.clock);
+        let medium = self.medium.clone();
+        self.log = open(medium, &self.model.retention, &self.clock, self.mutation);
     }
 
     async fn run(mut self, steps: usize, hit: &mut Hit) {
@@ -306,9 +316,33 @@ async fn what_is_gone_is_told_and_what_is_told_is_gone() {
     let mut hit = Hit::default();
     for seed in (0..seeds("EVENTWALL_SEEDS").unwrap_or(4)).chain([fresh]) {
         println!("seed {seed}");
-        Run::new(seed).run(300, &mut hit).await;
+        Run::new(seed, None).run(300, &mut hit).await;
     }
     println!("{hit:?}");
     assert!(hit.gaps > 100 && hit.compacted > 10, "{hit:?}");
     assert!(hit.pictures > 200 && hit.unlinked > 10, "{hit:?}");
+}
+
+/// A log that makes a mistake is caught within a few seeds.
+#[tokio::test]
+async fn mistakes_are_noticed() {
+    let mistakes = [
+        (Mutation::CompactTooMuch, "is early"),
+        (Mutation::ForgetWatermarks, "after"),
+        (Mutation::ExpireEarly, "is early"),
+    ];
+    for (mutation, told) in mistakes {
+        let mut caught = None;
+        for seed in 0..8 {
+            let run = tokio::spawn(async move {
+                Run::new(seed, Some(mutation)).run(300, &mut Hit::default()).await;
+            });
+            if let Err(failure) = run.await {
+                caught = failure.into_panic().downcast::<String>().ok();
+                break;
+            }
+        }
+        let caught = caught.unwrap_or_else(|| panic!("{mutation:?} was not noticed"));
+        assert!(caught.contains(told), "{mutation:?}: {caught}");
+    }
 }
