@@ -136,6 +136,7 @@ describe("curl", { concurrency: 4 }, () => {
       await run(t, "--data", `@${file}`, url),
       await run(t, "--data-binary", `@${file}`, url),
     ];
+    assert.match(await run(t, "-T", file, url), /"status":405/, "a PUT");
     const logged = await server.logged(TOPIC);
     assert.deepEqual(answers.map(idOf), logged.map(({ id }) => id));
     const events = logged.map(({ event, data }) => [event, data]);

@@ -180,6 +180,17 @@ fn a_damaged_log_is_refused_with_the_place_and_the_way_out() {
 }
 
 #[test]
+fn a_log_without_events_opens_again_and_again() {
+    let mut server = Server::start();
+    for _ in 0..4 {
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+        server.restart();
+    }
+    post(server.addr, "/topics/a", "the first");
+}
+
+#[test]
 fn a_torn_tail_is_cut_and_everything_before_it_kept() {
     let mut server = Server::start();
     for n in 0..3 {

@@ -4,7 +4,7 @@
 
 use std::thread;
 
-use eventwall_testkit::{Follower, Server, Setup, get, get_json, post, request, stream};
+use eventwall_testkit::{Follower, Server, Setup, get, get_json, post, request, stream, until};
 
 /// An event of the server's own, with empty data.
 fn own(name: &str, id: &str) -> String {
@@ -171,8 +171,35 @@ fn padding_is_a_comment_of_so_many_bytes() {
         assert!(rest.starts_with("id: ") && rest.contains("eventwall:gap"), "{padding}: {rest}");
         assert!(bytes == 0 || comment == format!(":{}\n\n", " ".repeat(bytes - 3)), "{padding}");
     }
+    let polyfill = poll(&server, "/topics/a?padding=true&lastEventId=x&wait=0", &[]);
+    assert_eq!(polyfill.find("id: "), Some(2048));
     let (_, mut open) = stream(server.addr, "/topics/a?padding=9", &[]);
     assert!(open.text_until("tick").unwrap().starts_with(":      \n\nid: "));
+}
+
+#[test]
+fn a_poll_that_is_cut_short_by_a_stop_tells_its_cursor() {
+    let mut server = Server::start();
+    let id = post(server.addr, "/topics/a", "before");
+    let (_, mut open) = stream(server.addr, "/topics/a?wait=20", &[]);
+    until_followed(&server);
+    server.signal("TERM");
+    let text = open.text_until("retry: ").unwrap();
+    let (tick, retry) = text.split_once("retry: ").unwrap();
+    assert_eq!(tick, format!("id: {id}\nevent: eventwall:tick\ndata: \n\n"));
+    assert!(retry.trim().parse::<u64>().is_ok(), "{text}");
+    server.wait();
+    server.restart();
+    post(server.addr, "/topics/a", "missed");
+    let next = poll(&server, &format!("/topics/a?lastEventId={id}&wait=5"), &[]);
+    assert!(next.contains("data: missed"), "{next}");
+}
+
+/// A stream that waits shows nothing by itself that it has begun.
+fn until_followed(server: &Server) {
+    until("the stream is followed", || {
+        get(server.addr, "/metrics", &[]).text().contains("eventwall_subscribers 1")
+    });
 }
 
 #[test]

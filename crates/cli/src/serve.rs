@@ -22,7 +22,6 @@ const DEMO_PACE: std::ops::RangeInclusive<Duration> =
 
 pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failure> {
     refuse_open_doors(&args)?;
-    allow_connections(args.max_connections);
     let (stop, signals) = stop_signal()?;
     let hangups = hangups()?;
     let listener = listen(args.listen).await?;
@@ -33,6 +32,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
+    allow_connections(args.max_connections);
     greet(address, &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
     let reloads = tokio::spawn(reload_on_hangup(hangups, app.clone(), args));

@@ -184,6 +184,13 @@ impl Follower {
         }
     }
 
+    /// What a stream that ends before its time still has to say: one that waits has not told
+    /// its cursor yet, and its client would come back without one.
+    pub(crate) fn last_words(&self, epochs: &Epochs) -> Option<Bytes> {
+        let untold = self.options.wait.is_some() && !self.ended;
+        untold.then(|| self.tick(epochs))
+    }
+
     /// What passed by since it was last up to date.
     fn ephemeral(&mut self, window: &Window) -> Vec<Bytes> {
         let seen = self.next_ephemeral.replace(window.ephemera.count());

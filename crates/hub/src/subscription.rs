@@ -31,6 +31,12 @@ impl Subscription {
         &self.follower
     }
 
+    /// What is to be written before the stream is ended from outside.
+    #[must_use]
+    pub fn last_words(&self) -> Option<Bytes> {
+        self.follower.last_words(&self.hub.log.epochs())
+    }
+
     /// The next frames to write, in order; waits until there are some. `None`: the stream is
     /// complete. Dropping the future loses nothing.
     ///

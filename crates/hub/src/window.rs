@@ -71,9 +71,13 @@ impl Window {
         self.order.front().map(|event| &**event)
     }
 
-    /// Those that `is_expired` says so of.
+    /// Those that `is_expired` says so of; the older ones of a topic come first.
     pub(crate) fn expired(&self, is_expired: impl Fn(&Framed) -> bool) -> HashSet<Position> {
-        self.order.iter().filter(|e| is_expired(e)).map(|e| e.position()).collect()
+        let mut expired = HashSet::new();
+        for events in self.topics.values() {
+            expired.extend(events.iter().take_while(|e| is_expired(e)).map(|e| e.position()));
+        }
+        expired
     }
 
     /// Lets go of events that are too old. Whoever has not passed them reads the log, which
@@ -91,7 +95,7 @@ impl Window {
 
     pub(crate) fn push(&mut self, event: Arc<Framed>) {
         self.bytes += event.cost();
-        self.tail = event.position();
+        self.tail = self.tail.max(event.position());
         self.topics.entry(event.topic().clone()).or_default().push_back(event.clone());
         self.order.push_back(event);
         while self.bytes > self.max_bytes && self.order.len() > 1 {
@@ -182,7 +186,7 @@ impl Window {
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.order.pop_front() else { return };
         self.bytes -= oldest.cost();
-        self.start = oldest.position();
+        self.start = self.start.max(oldest.position());
         if let Some(events) = self.topics.get_mut(oldest.topic()) {
             events.pop_front();
             if events.is_empty() {
@@ -215,4 +219,30 @@ pub(crate) fn collect<'a>(
     }
     slice.examined = through.max(cursor.position);
     slice
+}
+
+#[cfg(test)]
+mod tests {
+    use eventwall_log::{Epoch, Epochs, Fields, Record};
+
+    use super::*;
+
+    /// A tail that came late brings what is left from before what it missed.
+    #[test]
+    fn a_window_that_missed_events_does_not_forget_it() {
+        let epochs = Epochs::new(Epoch::random());
+        let event = |n: u64| {
+            let (position, topic, fields) = (Position(n), "a".parse().unwrap(), Fields::default());
+            let (time, prev, event, data) = (0, Position::START, None, "x".into());
+            let record = Record { position, time, prev, topic, event, data, fields };
+            Framed::new(record.into(), epochs.id(position))
+        };
+        let mut window = Window::new(Position(10), 300);
+        window.restart(Position(100));
+        for n in [20, 30, 40] {
+            window.push(event(n));
+        }
+        window.examined(Position(40));
+        assert!(window.start() >= Position(100), "it starts at {}", window.start());
+    }
 }

@@ -63,25 +63,28 @@ struct AgeClock {
     /// The time that is believed, and the uptime then.
     believed: Millis,
     at: Millis,
-    /// Since when (by uptime) the clock has been ahead.
-    ahead_since: Option<Millis>,
+    /// Since when (by uptime) the clock has been ahead, and by how much.
+    ahead: Option<(Millis, Millis)>,
 }
 
 impl AgeClock {
     /// Begins at a time that is known to have been, such as that of the last event.
     fn new(known: Millis, uptime: Millis) -> Self {
-        Self { believed: known, at: uptime, ahead_since: None }
+        Self { believed: known, at: uptime, ahead: None }
     }
 
     /// The time to count ages by, when the clock says `wall` at `uptime`.
     fn now(&mut self, wall: Millis, uptime: Millis, max_step: Millis) -> Millis {
         let expected = self.believed.saturating_add(uptime.saturating_sub(self.at));
-        let stood = self.ahead_since.is_some_and(|since| uptime.saturating_sub(since) >= max_step);
-        if wall > expected.saturating_add(max_step) && !stood {
-            self.ahead_since.get_or_insert(uptime);
+        let by = wall.saturating_sub(expected);
+        // A second jump has to stand for itself.
+        self.ahead = self.ahead.filter(|(_, before)| before.abs_diff(by) <= max_step);
+        let stood = self.ahead.is_some_and(|(since, _)| uptime.saturating_sub(since) >= max_step);
+        if by > max_step && !stood {
+            self.ahead.get_or_insert((uptime, by));
             self.believed = expected;
         } else {
-            self.ahead_since = None;
+            self.ahead = None;
             self.believed = wall;
         }
         self.at = uptime;
@@ -105,5 +108,9 @@ mod tests {
         assert_eq!(clock.now(99_299, 1799, 300), 2799);
         assert_eq!(clock.now(99_300, 1800, 300), 99_300, "it has stood");
         assert_eq!(clock.now(50, 1900, 300), 50, "backwards is always safe");
+        assert_eq!(clock.now(5_000, 2000, 300), 150);
+        assert_eq!(clock.now(99_000, 2299, 300), 449, "a second jump while the first is held off");
+        assert_eq!(clock.now(99_002, 2301, 300), 451, "has to stand for itself");
+        assert_eq!(clock.now(99_300, 2599, 300), 99_300);
     }
 }

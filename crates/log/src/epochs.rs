@@ -51,7 +51,7 @@ impl Epochs {
     pub fn from_spans(spans: Vec<EpochSpan>) -> Option<Self> {
         let (open, closed) = spans.split_last()?;
         let ascending =
-            spans.windows(2).all(|w| w[0].last < Some(w[1].first) && w[0].first < w[1].first);
+            spans.windows(2).all(|w| w[0].last < Some(w[1].first) && w[0].first <= w[1].first);
         let closed = closed.iter().all(|span| span.last.is_some()) && open.last.is_none();
         (ascending && closed).then_some(Self(spans))
     }
@@ -199,6 +199,7 @@ mod tests {
         assert_eq!(epochs.resolve(&before, Position(0)), Resolution::At(Position(0)));
         assert_eq!(epochs.id(Position(0)), before);
         assert_eq!(epochs.current().as_str(), "d");
+        assert_eq!(epochs.to_string().parse::<Epochs>().unwrap(), epochs, "on disk too");
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Streaming {
                 _ => break,
             }
         }
+        frames.extend(self.subscription.last_words());
         frames.push(retry_frame(spread(self.window)));
         frames.reverse();
         self.queue = frames;

@@ -12,13 +12,14 @@ use super::{
     Medium, MediumFile,
     file::SegmentFile,
     format::{
-        Body, SEGMENT_HEADER, SegmentHeader, Stored, encode_erased, encode_erasure, encode_event,
+        Bare, Body, SEGMENT_HEADER, SegmentHeader, Stored, encode_bare, encode_erasure,
+        encode_event,
     },
-    index::Index,
+    index::{Index, SharedIndex},
     scan::{STRANGE, Step, Walk},
     segment::Segment,
 };
-use crate::{Position, Record, Topic};
+use crate::{Millis, Position, Record, Topic};
 
 /// Bytes written at a time.
 const PIECE: usize = 1 << 20;
@@ -32,6 +33,15 @@ pub(crate) struct Job {
     hidden: HashMap<Topic, Position>,
     /// Erased events.
     pub(crate) erased: Arc<HashSet<Position>>,
+    /// Idempotency keys from this time on are kept, whatever becomes of their events.
+    keys_since: Millis,
+}
+
+/// What becomes of an entry.
+enum Fate {
+    Kept,
+    Bare(Bare),
+    Gone,
 }
 
 #[derive(Debug)]
@@ -50,7 +60,7 @@ pub(crate) struct Rewritten {
     pub(crate) erased: HashSet<Position>,
 }
 
-/// Why a rewriting was given up; nothing has changed then.
+/// Why a rewriting was given up. It has left nothing behind.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompactError {
     #[error("{file} is damaged at byte {offset}: {what}")]
@@ -62,12 +72,22 @@ pub(crate) enum CompactError {
 }
 
 impl Job {
-    /// To rewrite the sealed segments of `run`.
-    pub(crate) fn new(index: &Index, run: std::ops::Range<usize>) -> Option<Self> {
+    /// To rewrite the sealed segments of `run`, but for what is hidden and for `more`.
+    pub(crate) fn new(
+        index: &Index,
+        run: std::ops::Range<usize>,
+        more: &[(Topic, Position)],
+        keys_since: Millis,
+    ) -> Option<Self> {
         let segments = index.sealed().get(run)?;
         let topics = segments.iter().flat_map(|segment| segment.topics.keys());
         let hidden = topics.map(|topic| (topic.clone(), index.topics.get(topic).hidden));
-        Self::of(index, segments, hidden.collect())
+        let mut hidden: HashMap<_, _> = hidden.collect();
+        for (topic, position) in more {
+            let hidden = hidden.entry(topic.clone()).or_default();
+            *hidden = (*hidden).max(*position);
+        }
+        Self::of(index, segments, hidden, keys_since)
     }
 
     /// To rewrite these segments but for what is hidden.
@@ -75,6 +95,7 @@ impl Job {
         index: &Index,
         segments: &[Segment],
         hidden: HashMap<Topic, Position>,
+        keys_since: Millis,
     ) -> Option<Self> {
         let (first, last) = (segments.first()?, segments.last()?);
         let generation = segments.iter().map(|segment| segment.header.generation).max()? + 1;
@@ -89,6 +110,7 @@ impl Job {
             header,
             hidden,
             erased: index.erased.clone(),
+            keys_since,
         })
     }
 
@@ -102,26 +124,43 @@ impl Job {
     pub(crate) fn run(
         &self,
         medium: &Arc<dyn Medium>,
+        shared: &SharedIndex,
         pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
     ) -> Result<Rewritten, CompactError> {
         let name = Segment::file_name(&self.header);
         let temporary = format!("{}.new", name.trim_end_matches(".seg"));
-        let file = medium.create(&temporary)?;
+        let written = self.write(medium, shared, (name, &temporary), pause);
+        if written.is_err() {
+            // It may be the very space that is missing.
+            let _ = medium.remove(&temporary);
+        }
+        let (segment, erased) = written?;
+        Ok(Rewritten { segment, temporary, erased })
+    }
+
+    fn write(
+        &self,
+        medium: &Arc<dyn Medium>,
+        shared: &SharedIndex,
+        (name, temporary): (String, &str),
+        pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
+    ) -> Result<(Segment, HashSet<Position>), CompactError> {
+        let file = medium.create(temporary)?;
         file.write_at(&self.header.encode(), 0)?;
         let segment = Segment::new(medium, name.into(), self.header.clone(), file.clone());
         let mut output = Output { file, segment, bytes: Vec::new(), erased: HashSet::new() };
         for source in &self.sources {
-            self.copy(source, &mut output, pause)?;
+            self.copy(source, shared, &mut output, pause)?;
         }
         output.flush()?;
         output.file.sync()?;
-        let Output { segment, erased, .. } = output;
-        Ok(Rewritten { segment, temporary, erased })
+        Ok((output.segment, output.erased))
     }
 
     fn copy(
         &self,
         source: &Source,
+        shared: &SharedIndex,
         output: &mut Output,
         pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
@@ -136,8 +175,10 @@ impl Job {
                 Step::Strange(offset) => return Err(damaged(offset, STRANGE)),
                 Step::Entry(offset, stored) => {
                     let complete = !stored.more;
-                    if self.keeps(&stored).map_err(|what| damaged(offset, what))? {
-                        batch.push(self.without_erased(stored));
+                    match self.fate(&stored, shared).map_err(|what| damaged(offset, what))? {
+                        Fate::Kept => batch.push((stored, None)),
+                        Fate::Bare(why) => batch.push((stored, Some(why))),
+                        Fate::Gone => {}
                     }
                     if complete {
                         output.write(&std::mem::take(&mut batch))?;
@@ -151,26 +192,31 @@ impl Job {
         }
     }
 
-    /// An event may be erased before its bytes are overwritten.
-    fn without_erased(&self, mut stored: Stored) -> Stored {
-        if let Body::Event(record) = &stored.body
-            && self.erased.contains(&record.position)
-        {
-            stored.body = Body::Blank(Record::clone(record));
-        }
-        stored
-    }
-
-    fn keeps(&self, stored: &Stored) -> Result<bool, &'static str> {
-        let shows = |record: &Record| {
-            self.hidden.get(&record.topic).is_none_or(|hidden| record.position > *hidden)
+    fn fate(&self, stored: &Stored, shared: &SharedIndex) -> Result<Fate, &'static str> {
+        let record = match &stored.body {
+            Body::Event(record) => &**record,
+            Body::Blank(record) => record,
+            Body::Erasure { erased, .. } => {
+                let needed = erased.iter().any(|p| self.erased.contains(p));
+                return Ok(if needed { Fate::Kept } else { Fate::Gone });
+            }
         };
-        match &stored.body {
-            Body::Event(record) => Ok(shows(record)),
-            Body::Blank(record) if self.erased.contains(&record.position) => Ok(shows(record)),
-            Body::Blank(_) => Err("the checksum of an event's data is wrong"),
-            Body::Erasure { erased, .. } => Ok(erased.iter().any(|p| self.erased.contains(p))),
+        // An event may be erased before its bytes are overwritten, and after this was begun.
+        let erased = self.erased.contains(&record.position)
+            || stored.bare == Some(Bare::Erased)
+            || (matches!(stored.body, Body::Blank(_))
+                && shared.read().erased.contains(&record.position));
+        if matches!(stored.body, Body::Blank(_)) && !erased && stored.bare.is_none() {
+            return Err("the checksum of an event's data is wrong");
         }
+        let shown = self.hidden.get(&record.topic).is_none_or(|hidden| record.position > *hidden);
+        let keyed = record.fields.key.is_some() && record.time >= self.keys_since;
+        Ok(match (shown && stored.bare != Some(Bare::Removed), erased) {
+            (true, false) => Fate::Kept,
+            (true, true) => Fate::Bare(Bare::Erased),
+            (false, _) if keyed => Fate::Bare(Bare::Removed),
+            (false, _) => Fate::Gone,
+        })
     }
 }
 
@@ -184,17 +230,16 @@ struct Output {
 
 impl Output {
     /// What is left of a batch stays one.
-    fn write(&mut self, batch: &[Stored]) -> io::Result<()> {
-        for (i, stored) in batch.iter().enumerate() {
+    fn write(&mut self, batch: &[(Stored, Option<Bare>)]) -> io::Result<()> {
+        for (i, (stored, bare)) in batch.iter().enumerate() {
             let (start, more) = (self.bytes.len(), i + 1 < batch.len());
             let topic = match &stored.body {
                 Body::Event(record) => {
-                    encode_event(&mut self.bytes, record, more, 0);
+                    self.event(record, more, *bare);
                     Some(&record.topic)
                 }
                 Body::Blank(record) => {
-                    encode_erased(&mut self.bytes, record, more);
-                    self.erased.insert(record.position);
+                    self.event(record, more, *bare);
                     Some(&record.topic)
                 }
                 Body::Erasure { position, time, erased } => {
@@ -206,6 +251,19 @@ impl Output {
             self.segment.add(stored.body.position(), stored.body.time(), topic, len);
         }
         if self.bytes.len() >= PIECE { self.flush() } else { Ok(()) }
+    }
+
+    fn event(&mut self, record: &Record, more: bool, bare: Option<Bare>) {
+        if record.fields.key.is_some() {
+            self.segment.newest_key = record.time;
+        }
+        match bare {
+            None => encode_event(&mut self.bytes, record, more, 0),
+            Some(why) => encode_bare(&mut self.bytes, record, more, why),
+        }
+        if bare == Some(Bare::Erased) {
+            self.erased.insert(record.position);
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

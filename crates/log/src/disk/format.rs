@@ -27,6 +27,8 @@ const KIND_ERASURE: u8 = 2;
 const FLAG_MORE: u8 = 1;
 /// The event was erased, and is only here for its place.
 const FLAG_ERASED: u8 = 2;
+/// Retention removed the event, and only its idempotency key is still of use.
+const FLAG_REMOVED: u8 = 4;
 
 /// Tags of the typed fields. Never reuse one.
 mod tag {
@@ -108,9 +110,18 @@ pub(crate) struct Stored {
     /// How many bytes before this entry were not yet synced when it was written: whatever
     /// lies further back was.
     pub(crate) unsynced: u32,
+    /// Of an event, only what is still of use was written.
+    pub(crate) bare: Option<Bare>,
     /// Its whole length in the file, and that of the data at its end.
     pub(crate) len: usize,
     pub(crate) data_len: usize,
+}
+
+/// Why an event was written without its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bare {
+    Erased,
+    Removed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,11 +177,11 @@ pub(crate) fn encode_event(out: &mut Vec<u8>, record: &Record, more: bool, unsyn
     push_entry(out, &head, record.data.as_bytes(), unsynced);
 }
 
-/// Only what an erased event needs for its place and its topic's order, and its key, so that a
-/// repeat is still known.
-pub(crate) fn encode_erased(out: &mut Vec<u8>, record: &Record, more: bool) {
+/// Only what an event needs for its place and its topic's order, and its key, so that a repeat is
+/// still known.
+pub(crate) fn encode_bare(out: &mut Vec<u8>, record: &Record, more: bool, why: Bare) {
     let mut head = fixed_head(KIND_EVENT, more, record.position, record.time, record.prev);
-    head[1] |= FLAG_ERASED;
+    head[1] |= if why == Bare::Erased { FLAG_ERASED } else { FLAG_REMOVED };
     let Fields { key, fingerprint, .. } = record.fields.clone();
     let fields = Fields { key, fingerprint, ..Fields::default() };
     let bare = Record { event: None, data: Box::default(), fields, ..record.clone() };
@@ -272,8 +283,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
     }
     let Some(data) = bytes.get(PREFIX + head_len..len) else { return Decoded::Incomplete(len) };
     let data = (crc32fast::hash(data) == data_crc).then_some(data);
+    let flags = head.get(1).copied().unwrap_or_default();
+    let bare = match flags & (FLAG_ERASED | FLAG_REMOVED) {
+        0 => None,
+        FLAG_ERASED => Some(Bare::Erased),
+        _ => Some(Bare::Removed),
+    };
     match decode_body(head, data) {
-        Some((body, more)) => Decoded::Entry(Stored { body, more, unsynced, len, data_len }),
+        Some((body, more)) => Decoded::Entry(Stored { body, more, unsynced, bare, len, data_len }),
         None => Decoded::Strange,
     }
 }
@@ -297,7 +314,7 @@ fn decode_body(head: &[u8], data: Option<&[u8]>) -> Option<(Body, bool)> {
         None => Box::default(),
     };
     let record = Record { position, time, prev, topic, event, data: text, fields };
-    let blank = data.is_none() || flags & FLAG_ERASED != 0;
+    let blank = data.is_none() || flags & (FLAG_ERASED | FLAG_REMOVED) != 0;
     Some((if blank { Body::Blank(record) } else { Body::Event(record.into()) }, more))
 }
 

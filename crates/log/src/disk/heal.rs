@@ -92,8 +92,9 @@ impl Writer {
         if self.synced < self.written {
             self.write_anew()?;
         }
-        // Nothing is ever appended behind a failure.
         self.synced = self.written;
+        self.overwrite(&[])?;
+        // Nothing is appended behind what a failure cut off.
         self.roll()
     }
 
@@ -104,10 +105,12 @@ impl Writer {
             let index = self.index.read();
             let active = index.segments.len() - 1;
             let nothing_hidden = HashMap::new();
-            Job::of(&index, &index.segments[active..], nothing_hidden)
-                .ok_or("there is no segment")?
+            let active = &index.segments[active..];
+            Job::of(&index, active, nothing_hidden, 0).ok_or("there is no segment")?
         };
-        let new = job.run(&self.medium, &mut |_| Ok(())).map_err(|error| error.to_string())?;
+        let new = job
+            .run(&self.medium, &self.index, &mut |_| Ok(()))
+            .map_err(|error| error.to_string())?;
         let text = |error: io::Error| error.to_string();
         let name = new.segment.name.clone();
         self.medium.rename(&new.temporary, &name).map_err(text)?;

@@ -3,7 +3,7 @@
 //! across I/O, but for opening a file.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -67,6 +67,9 @@ impl Index {
         };
         if let Some(segment) = self.segments.last_mut() {
             segment.add(position, time, topic, len);
+            if matches!(entry, Entry::Event(record) if record.fields.key.is_some()) {
+                segment.newest_key = time;
+            }
         }
         self.end = position;
     }
@@ -89,22 +92,41 @@ impl Index {
         }
     }
 
-    /// Hides what a segment holds; states that nothing has superseded only if `states_too`.
-    pub(crate) fn hide_segment(&mut self, at: usize, states_too: bool) {
-        let Some(segment) = self.segments.get(at) else { return };
-        for (topic, span) in &segment.topics {
-            if states_too || self.topics.limits(topic).keep == Keep::All {
-                self.topics.removed(topic, span.last);
-            }
-        }
+    /// What of a segment is shown, each topic up to where it reaches in it; states that nothing
+    /// has superseded only if `states_too`.
+    pub(crate) fn held_by(&self, at: usize, states_too: bool) -> Vec<(Topic, Position)> {
+        let Some(segment) = self.segments.get(at) else { return Vec::new() };
+        let shown = segment.topics.iter().filter(|(t, span)| self.topics.shows(t, span.last));
+        shown
+            .filter(|(topic, _)| states_too || self.topics.limits(topic).keep == Keep::All)
+            .map(|(topic, span)| (topic.clone(), span.last))
+            .collect()
     }
 
-    /// Whether a segment is worth dropping: it holds more than states that are still good, or
-    /// nothing at all.
-    pub(crate) fn is_droppable(&self, segment: &Segment) -> bool {
-        let shown = || segment.topics.iter().filter(|(t, span)| self.topics.shows(t, span.last));
-        shown().next().is_none()
-            || shown().any(|(topic, _)| self.topics.limits(topic).keep == Keep::All)
+    /// Retention takes each of these topics up to a position.
+    pub(crate) fn hide(&mut self, topics: &[(Topic, Position)]) {
+        topics.iter().for_each(|(topic, position)| self.topics.removed(topic, *position));
+    }
+
+    /// Whether nothing of a segment is shown.
+    pub(crate) fn shows_nothing(&self, segment: &Segment) -> bool {
+        self.shows_nothing_but(segment, &[])
+    }
+
+    /// Whether nothing of a segment is shown but what `more` is about to hide.
+    pub(crate) fn shows_nothing_but(&self, segment: &Segment, more: &[(Topic, Position)]) -> bool {
+        let about_to: HashMap<_, _> = more.iter().map(|(topic, at)| (topic, *at)).collect();
+        let shown = |(topic, span): (&Topic, &Span)| {
+            self.topics.shows(topic, span.last)
+                && about_to.get(topic).is_none_or(|at| span.last > *at)
+        };
+        !segment.topics.iter().any(shown)
+    }
+
+    /// Whether a segment shows more than states.
+    pub(crate) fn shows_history(&self, segment: &Segment) -> bool {
+        let mut shown = segment.topics.iter().filter(|(t, span)| self.topics.shows(t, span.last));
+        shown.any(|(topic, _)| self.topics.limits(topic).keep == Keep::All)
     }
 
     /// About how many bytes of a segment are still shown.
@@ -118,7 +140,7 @@ impl Index {
                 (false, true) if self.topics.limits(topic).keep == Keep::Latest => {
                     span.bytes / span.events
                 }
-                (false, true) => span.bytes / all * (span.last.0 - hidden.0),
+                (false, true) => share(span.bytes, span.last.0 - hidden.0, all).max(1),
             }
         };
         segment.topics.iter().map(live).sum()
@@ -178,6 +200,12 @@ impl Index {
             Arc::make_mut(&mut self.erased).retain(|position| !gone(position));
         }
     }
+}
+
+/// `part` of `whole` of `bytes`.
+fn share(bytes: u64, part: u64, whole: u64) -> u64 {
+    let share = u128::from(bytes) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(bytes).min(bytes)
 }
 
 /// The newest entries, in memory.

@@ -3,12 +3,13 @@
 //! file is; what fails is tried again at the next pass, and never stops the log.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    io,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 #[cfg(test)]
 use super::tests::Mutation;
 use super::{
-    DiskConfig, Medium,
+    DiskConfig, Durability, Medium,
     age::expire,
     compact::{CompactError, Job, Rewritten},
     erase,
@@ -29,35 +30,35 @@ use super::{
     segment::Segment,
     writer::Queue,
 };
-use crate::{Millis, Retention, ages::Ages};
+use crate::{Millis, Position, Retention, Topic, ages::Ages};
 
 /// What compaction may write, in bytes a second, unless somebody waits for it.
 const RATE: u64 = 32 << 20;
 /// Heads of erased events are scrubbed within twice this time, in milliseconds of uptime.
 const SCRUB_AFTER: Millis = 25 * 60 * 1000;
+/// A segment that could not be rewritten is not tried again for so long, in milliseconds of
+/// uptime.
+const PUT_OFF: Millis = 10 * 1000;
 /// So many segments in a row that together are no larger than one become one.
 const MANY_SMALL: usize = 8;
 const HEADER: u64 = SEGMENT_HEADER as u64;
-/// Asked for, not yet begun.
-const MAX_WAITING: usize = 16;
 
 /// The way to the keeper, and its end.
 #[derive(Debug)]
 pub(crate) struct Handle {
     /// `None` once it is closed.
-    sender: Option<SyncSender<Ask>>,
+    wake: Option<Wake>,
+    waiters: Waiters,
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Wakes the keeper.
 #[derive(Debug, Clone)]
-pub(crate) struct Wake(SyncSender<Ask>);
+pub(crate) struct Wake(SyncSender<()>);
 
-enum Ask {
-    Look,
-    Maintain(oneshot::Sender<()>),
-}
+/// Who is told when a whole pass is done.
+type Waiters = Arc<Mutex<Vec<oneshot::Sender<()>>>>;
 
 pub(crate) struct Keeper {
     pub(crate) medium: Arc<dyn Medium>,
@@ -77,23 +78,39 @@ pub(crate) struct Keeper {
     pub(crate) closing: Arc<AtomicBool>,
     /// Somebody waits: no need to spare the disk.
     pub(crate) hurry: bool,
+    /// Files that are no longer part of the log.
+    pub(crate) to_remove: VecDeque<Arc<str>>,
+    /// Erased events whose data is still in a file.
+    pub(crate) to_overwrite: Vec<Position>,
+    /// By segment: until when it is not tried again.
+    pub(crate) put_off: HashMap<Arc<str>, Millis>,
+    /// It was told that states are dropped.
+    pub(crate) told_of_states: bool,
+    /// By segment that was rewritten: what of it could not be done without, and when.
+    pub(crate) rewritten: HashMap<Arc<str>, (u64, Millis)>,
+    /// What was last complained of.
+    pub(crate) warned: Option<String>,
 }
 
 impl Handle {
     pub(crate) fn spawn(keeper: Keeper) -> std::io::Result<(Self, Wake)> {
-        let (sender, asked) = sync_channel(MAX_WAITING);
-        let closing = keeper.closing.clone();
+        // One is enough: it says only that there may be something to do.
+        let (sender, woken) = sync_channel(1);
+        let (closing, waiters) = (keeper.closing.clone(), Waiters::default());
         let builder = std::thread::Builder::new().name("eventwall-keep".into());
-        let thread = builder.spawn(move || keeper.run(&asked))?;
-        let wake = Wake(sender.clone());
-        Ok((Self { sender: Some(sender), closing, thread: Some(thread) }, wake))
+        let waiting = waiters.clone();
+        let thread = builder.spawn(move || keeper.run(&woken, &waiting))?;
+        let wake = Wake(sender);
+        let handle = Self { wake: Some(wake.clone()), waiters, closing, thread: Some(thread) };
+        Ok((handle, wake))
     }
 
     /// Asks for a whole pass; resolves when it is done, or the keeper is gone.
     pub(crate) fn maintain(&self) -> oneshot::Receiver<()> {
         let (reply, done) = oneshot::channel();
-        if let Some(sender) = &self.sender {
-            let _ = sender.try_send(Ask::Maintain(reply));
+        if let Some(wake) = &self.wake {
+            self.waiters.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
+            wake.look();
         }
         done
     }
@@ -101,7 +118,8 @@ impl Handle {
     /// Ends it, and answers the thread to wait for.
     pub(crate) fn close(&mut self) -> Option<JoinHandle<()>> {
         self.closing.store(true, Ordering::Relaxed);
-        self.sender = None;
+        self.wake = None;
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.thread.take()
     }
 }
@@ -109,57 +127,71 @@ impl Handle {
 impl Wake {
     /// There may be something to do.
     pub(crate) fn look(&self) {
-        match self.0.try_send(Ask::Look) {
-            // It is awake, or gone.
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-        }
+        // If there is one waiting it is as good as this.
+        let _ = self.0.try_send(());
     }
 }
 
 impl Keeper {
     /// Runs until it is closed.
-    fn run(mut self, asked: &Receiver<Ask>) {
+    fn run(mut self, woken: &Receiver<()>, waiters: &Waiters) {
         let every = self.config.keep_every;
         while !self.closing.load(Ordering::Relaxed) {
             let next = match every {
-                Some(every) => asked.recv_timeout(every),
-                None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(every) => woken.recv_timeout(every),
+                None => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match next {
-                Ok(Ask::Maintain(reply)) => {
-                    self.hurry = true;
-                    self.pass();
-                    self.hurry = false;
-                    let _ = reply.send(());
-                }
-                Ok(Ask::Look) if every.is_none() => {}
-                Ok(Ask::Look) | Err(RecvTimeoutError::Timeout) => self.pass(),
-                Err(RecvTimeoutError::Disconnected) => break,
+            if next == Err(RecvTimeoutError::Disconnected) {
+                break;
+            }
+            let waiting =
+                std::mem::take(&mut *waiters.lock().unwrap_or_else(PoisonError::into_inner));
+            self.hurry = !waiting.is_empty();
+            if self.hurry || every.is_some() {
+                self.pass();
+            }
+            for waiter in waiting {
+                let _ = waiter.send(());
             }
         }
-        let _ = self.persist.put_aged(self.index.read().now);
+        let now = self.index.read().now;
+        let _ = self.persist.put_aged(now);
     }
 
     fn pass(&mut self) {
-        if let Err(why) = self.try_pass() {
-            tracing::warn!(%why, "old events could not be cleared away; trying again");
+        match self.try_pass() {
+            Ok(()) => self.warned = None,
+            Err(_) if self.closing.load(Ordering::Relaxed) => {}
+            // Once, not each second.
+            Err(why) if self.warned.as_ref() == Some(&why) => tracing::debug!(%why, "still"),
+            Err(why) => {
+                tracing::warn!(%why, "old events could not be cleared away; trying again");
+                self.warned = Some(why);
+            }
         }
     }
 
+    /// Each step is tried whatever became of the one before it; the first failure is told.
     fn try_pass(&mut self) -> Result<(), String> {
-        self.expire()?;
-        self.shrink()?;
+        let removed = self.drain_removals();
+        let erased = self.finish_erasures();
+        let expired = self.expire();
         self.look_at_segments();
-        loop {
-            let Some(run) = self.worth_compacting() else { return Ok(()) };
-            let done = self.reclaim(run);
-            match done {
-                Err(_) if self.closing.load(Ordering::Relaxed) => return Ok(()),
-                Err(why) => return Err(why),
-                Ok(()) if self.hurry => {}
-                Ok(()) => return Ok(()),
+        let shrunk = self.shrink();
+        let compacted = self.compact();
+        removed.and(erased).and(expired).and(shrunk).and(compacted)
+    }
+
+    /// Compacts what gains most; all that gains if somebody waits.
+    fn compact(&mut self) -> Result<(), String> {
+        let mut done = Ok(());
+        while let Some(run) = self.worth_compacting() {
+            done = done.and(self.reclaim(run, &[], self.hurry));
+            if !self.hurry || self.closing.load(Ordering::Relaxed) {
+                break;
             }
         }
+        done
     }
 
     /// Hides what is too old.
@@ -179,54 +211,65 @@ impl Keeper {
         for scan in &mut self.ages.scans {
             expire(&self.index, scan, now).map_err(|error| error.to_string())?;
         }
-        // After a crash what was hidden in the last minute may be shown once more.
-        if now >= self.recorded + 60_000 {
-            self.persist.put_aged(now).map_err(|error| error.to_string())?;
+        // After a crash what was hidden in the last minute may be shown once more; on a full disk,
+        // what was hidden since there was room.
+        if now >= self.recorded + 60_000 && self.persist.put_aged(now).is_ok() {
             self.recorded = now;
         }
         Ok(())
     }
 
-    /// Drops the oldest segments until the log fits. States that nothing has superseded stay,
-    /// unless there is nothing else to drop.
+    /// Drops the oldest segments until the log fits, after whatever can be given back without
+    /// that. States that nothing has superseded stay, unless there is nothing else to drop. A
+    /// segment is hidden only once it can be given back, or what is over a limit for a moment
+    /// would take more and more with it.
     fn shrink(&mut self) -> Result<(), String> {
-        loop {
-            let mut index = self.index.write();
-            if index.bytes() <= index.topics.retention().max_bytes || index.sealed().is_empty() {
-                return Ok(());
+        let mut done = Ok(());
+        while self.is_over() && !self.closing.load(Ordering::Relaxed) {
+            self.look_at_all();
+            if let Some(run) = self.worth_compacting() {
+                done = done.and(self.reclaim(run, &[], true));
+                continue;
             }
-            let droppable = index.sealed().iter().position(|segment| index.is_droppable(segment));
-            if droppable.is_none() {
+            let Some((at, states_too)) = self.to_drop() else { break };
+            if states_too && !std::mem::replace(&mut self.told_of_states, true) {
                 tracing::warn!(
                     "states that are to be kept take more than max_bytes: the oldest are dropped"
                 );
             }
-            let at = droppable.unwrap_or(0);
-            index.hide_segment(at, droppable.is_none());
-            drop(index);
-            self.give_back(at)?;
+            let more = self.index.read().held_by(at, states_too);
+            let run = if at == 0 { 0..1 } else { self.room_before(at)..at + 1 };
+            done = done.and(self.reclaim(run, &more, true));
         }
+        done
     }
 
-    /// Gives back the space of a segment whose history is hidden.
-    fn give_back(&mut self, at: usize) -> Result<(), String> {
+    fn is_over(&self) -> bool {
         let index = self.index.read();
-        let live = index.segments.get(at).map_or(0, |segment| index.live_bytes(segment));
-        drop(index);
-        if at == 0 && live == 0 {
-            return self.unlink_oldest();
+        index.bytes() > index.topics.retention().max_bytes && !index.sealed().is_empty()
+    }
+
+    /// The oldest segment that holds more than states; or else the oldest of all, with them.
+    fn to_drop(&self) -> Option<(usize, bool)> {
+        let index = self.index.read();
+        let sealed = index.sealed();
+        let may = |segment: &Segment| !self.is_put_off(&segment.name);
+        let history = sealed.iter().position(|s| may(s) && index.shows_history(s));
+        let states = || sealed.iter().position(|s| may(s) && !index.shows_nothing(s));
+        if let Some(at) = history {
+            return Some((at, false));
         }
-        let first = self.room_before(at, live);
-        self.reclaim(first..at + 1)
+        let at = states()?;
+        Some((at, true))
     }
 
     /// The first of the segments before `at` that fit into one with it.
-    fn room_before(&self, at: usize, live: u64) -> usize {
+    fn room_before(&self, at: usize) -> usize {
         let (index, full) = (self.index.read(), self.config.segment_bytes(&self.retention));
-        let mut sum = live;
+        let mut sum = 0;
         let fits = |segment: &&Segment| {
             sum += segment.len;
-            sum <= full
+            sum <= full && !self.is_put_off(&segment.name)
         };
         at - index.segments[..at].iter().rev().take_while(fits).count()
     }
@@ -235,39 +278,75 @@ impl Keeper {
         let index = self.index.read();
         let Some(oldest) = index.sealed().first() else { return Ok(()) };
         let (name, through) = (oldest.name.clone(), index.gone.max(oldest.last));
-        let marks = Persist::watermarks(&index.topics, through);
+        let marks = Persist::watermarks(&index.topics, &[], through);
         drop(index);
-        self.persist.put_watermarks(&marks).map_err(|error| error.to_string())?;
+        if let Err(error) = self.persist.put_watermarks(&marks) {
+            // A full disk has no room for it. Without it an opening tells gaps to more than
+            // those who have one, and hides none.
+            tracing::debug!(%error, "a segment is removed without a note of its topics");
+        }
         self.index.write().drop_oldest();
-        // One by one, so that a crash leaves no hole between what is there and what is not.
-        self.remove(&name)?;
         tracing::debug!(segment = &*name, "dropped the oldest segment");
+        self.to_remove.push_back(name);
+        self.drain_removals()
+    }
+
+    /// Removes the files that are no longer part of the log, one by one, so that a crash leaves
+    /// no hole between what is there and what is not. What fails is tried again.
+    fn drain_removals(&mut self) -> Result<(), String> {
+        let text = |error: io::Error| error.to_string();
+        if self.to_remove.is_empty() {
+            return Ok(());
+        }
+        // What takes their place is durable first.
+        self.medium.sync_folder("log").map_err(text)?;
+        while let Some(name) = self.to_remove.front() {
+            match self.medium.remove(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(text(error)),
+                _ => self.medium.sync_folder("log").map_err(text)?,
+            }
+            self.to_remove.pop_front();
+        }
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> Result<(), String> {
-        let removed = self.medium.remove(name);
-        removed.and_then(|()| self.medium.sync_folder("log")).map_err(|error| error.to_string())
+    /// What was erased while its segment was rewritten is overwritten in the new one.
+    fn finish_erasures(&mut self) -> Result<(), String> {
+        if !self.to_overwrite.is_empty() {
+            erase::overwrite(&self.index, &self.to_overwrite).map_err(|e| e.to_string())?;
+            self.to_overwrite.clear();
+        }
+        Ok(())
+    }
+
+    /// A segment that could not be rewritten is left alone for a while.
+    fn is_put_off(&self, name: &Arc<str>) -> bool {
+        self.put_off.get(name).is_some_and(|until| (self.config.uptime)() < *until)
     }
 
     /// Looks again at how much of a segment is shown: at one in each pass, as it takes a look
     /// at each of its topics; at all of them if somebody waits.
     fn look_at_segments(&mut self) {
-        let names: Vec<_> = self.index.read().sealed().iter().map(|s| s.name.clone()).collect();
-        self.live.retain(|name, _| names.contains(name));
-        let unseen = names.iter().find(|name| !self.live.contains_key(*name));
-        let turn = usize::try_from((self.config.uptime)() / 1000).unwrap_or(0);
-        let one = unseen.or_else(|| names.get(turn % names.len().max(1)));
-        let looked_at: Vec<_> =
-            if self.hurry { names.iter().collect() } else { one.into_iter().collect() };
-        for name in looked_at {
+        if self.hurry {
+            self.look_at_all();
+        } else {
             let index = self.index.read();
-            let segment = index.sealed().iter().find(|segment| segment.name == *name);
-            if let Some(live) = segment.map(|segment| index.live_bytes(segment)) {
-                self.live.insert(name.clone(), live);
+            let sealed = index.sealed();
+            let turn = usize::try_from((self.config.uptime)() / 1000).unwrap_or(0);
+            let unseen = sealed.iter().find(|segment| !self.live.contains_key(&segment.name));
+            let one = unseen.or_else(|| sealed.get(turn % sealed.len().max(1)));
+            if let Some(segment) = one {
+                self.live.insert(segment.name.clone(), index.live_bytes(segment));
             }
         }
         self.look_for_heads();
+    }
+
+    fn look_at_all(&mut self) {
+        let index = self.index.read();
+        let live = |segment: &Segment| (segment.name.clone(), index.live_bytes(segment));
+        self.live = index.sealed().iter().map(live).collect();
+        self.rewritten.retain(|name, _| self.live.contains_key(name));
     }
 
     /// Notes where heads are to be scrubbed, and has an active segment sealed in time.
@@ -296,27 +375,77 @@ impl Keeper {
         let index = self.index.read();
         let sealed = index.sealed();
         let weigh = |segment: &Segment| {
-            let live = self.live.get(&segment.name).map_or(segment.len, |live| live + HEADER);
+            let known = self.live.get(&segment.name).filter(|_| !self.is_put_off(&segment.name));
+            let live = known.map_or(segment.len, |live| live + HEADER + self.overhead(segment));
             Weight { len: segment.len, live: live.min(segment.len) }
         };
         let weights: Vec<_> = sealed.iter().map(weigh).collect();
-        let scrub = sealed.iter().position(|segment| self.is_scrub_due(&segment.name));
+        let due =
+            |segment: &Segment| self.is_scrub_due(&segment.name) && !self.is_put_off(&segment.name);
+        let scrub = sealed.iter().position(due);
         pick(&weights, self.config.segment_bytes(&self.retention))
             .or_else(|| scrub.map(|at| at..at + 1))
     }
 
-    /// Compacts a run of segments, or unlinks the oldest if nothing in it is shown.
-    fn reclaim(&mut self, run: Range<usize>) -> Result<(), String> {
+    /// What a rewritten segment holds beside what is shown and can't do without: erasures, and
+    /// keys until their time is over.
+    fn overhead(&self, segment: &Segment) -> u64 {
+        let Some((bytes, at)) = self.rewritten.get(&segment.name) else { return 0 };
+        let over = segment.newest_key.saturating_add(self.config.idempotency_window);
+        let keys_are_over = *at <= over && (self.config.clock)() > over;
+        if keys_are_over { 0 } else { *bytes }
+    }
+
+    fn live_bytes_of(&self, name: &Arc<str>) -> u64 {
         let index = self.index.read();
-        let live: u64 = index.sealed()[run.clone()].iter().map(|s| index.live_bytes(s)).sum();
-        let Some(job) = Job::new(&index, run.clone()) else { return Ok(()) };
+        let segment = index.sealed().iter().find(|segment| segment.name == *name);
+        segment.map_or(0, |segment| index.live_bytes(segment))
+    }
+
+    /// Compacts a run of segments without `more`, which is hidden with it; or unlinks them, if
+    /// they are the oldest and nothing in them is shown.
+    fn reclaim(
+        &mut self,
+        run: Range<usize>,
+        more: &[(Topic, Position)],
+        hurry: bool,
+    ) -> Result<(), String> {
+        let names: Vec<_> =
+            self.index.read().sealed()[run.clone()].iter().map(|s| s.name.clone()).collect();
+        let done = self.try_to_reclaim(run, more, hurry);
+        if done.is_err() {
+            // Left alone for a while, so that others have their turn.
+            let until = (self.config.uptime)() + PUT_OFF;
+            self.put_off.extend(names.into_iter().map(|name| (name, until)));
+        }
+        done
+    }
+
+    fn try_to_reclaim(
+        &mut self,
+        run: Range<usize>,
+        more: &[(Topic, Position)],
+        hurry: bool,
+    ) -> Result<(), String> {
+        // What makes an older event dispensable must be as safe as that one was.
+        if self.config.durability != Durability::Sync && !self.queue.sync() {
+            return Err("what is newer is not on the disk yet".into());
+        }
+        let keys_since = (self.config.clock)().saturating_sub(self.config.idempotency_window);
+        let index = self.index.read();
+        let Some(job) = Job::new(&index, run.clone(), more, keys_since) else { return Ok(()) };
+        let shown = index.sealed()[run.clone()].iter().any(|s| !index.shows_nothing_but(s, more));
+        let keyed =
+            index.sealed()[run.clone()].iter().any(|segment| segment.newest_key > keys_since);
         drop(index);
         #[cfg(test)]
         let job = if self.mutated(Mutation::CompactTooMuch) { job.hiding_more() } else { job };
-        if run.start == 0 && live == 0 {
+        let over = self.is_over();
+        if run.start == 0 && !shown && (over || !keyed) {
+            self.index.write().hide(more);
             return (0..run.len()).try_for_each(|_| self.unlink_oldest());
         }
-        let (closing, hurry) = (self.closing.clone(), self.hurry);
+        let closing = self.closing.clone();
         let mut pause = |bytes: usize| {
             if closing.load(Ordering::Relaxed) {
                 return Err(CompactError::Closing);
@@ -326,29 +455,43 @@ impl Keeper {
             }
             Ok(())
         };
-        let new = job.run(&self.medium, &mut pause).map_err(|error| error.to_string())?;
-        self.swap(run, &job, new)
+        let new = job.run(&self.medium, &self.index, &mut pause);
+        self.swap(run, &job, new.map_err(|error| error.to_string())?, more)
     }
 
-    fn swap(&mut self, run: Range<usize>, job: &Job, new: Rewritten) -> Result<(), String> {
-        let text = |error: std::io::Error| error.to_string();
+    fn swap(
+        &mut self,
+        run: Range<usize>,
+        job: &Job,
+        new: Rewritten,
+        more: &[(Topic, Position)],
+    ) -> Result<(), String> {
         let through = self.index.read().gone.max(new.segment.last);
-        let marks = Persist::watermarks(&self.index.read().topics, through);
+        let marks = Persist::watermarks(&self.index.read().topics, more, through);
         #[cfg(test)]
         let marks = if self.mutated(Mutation::ForgetWatermarks) { "0\n0\n".into() } else { marks };
-        self.persist.put_watermarks(&marks).map_err(|error| error.to_string())?;
-        let (name, len, file) =
-            (new.segment.name.clone(), new.segment.len, new.segment.file.clone());
-        self.medium.rename(&new.temporary, &name).map_err(text)?;
-        self.medium.sync_folder("log").map_err(text)?;
+        let named = self.persist.put_watermarks(&marks).map_err(|error| error.to_string());
+        let name = new.segment.name.clone();
+        let renamed = named
+            .and_then(|()| self.medium.rename(&new.temporary, &name).map_err(|e| e.to_string()));
+        if let Err(why) = renamed {
+            let _ = self.medium.remove(&new.temporary);
+            return Err(why);
+        }
+        let (len, file) = (new.segment.len, new.segment.file.clone());
         file.release();
-        let before: u64 = self.index.read().segments[run.clone()].iter().map(|s| s.len).sum();
-        let late = self.index.write().swap(run, new.segment, &new.erased, &job.erased);
-        self.live.insert(name.clone(), len);
-        // What was erased in the meantime is whole in the new file.
-        erase::overwrite(&self.index, &late).map_err(text)?;
-        tracing::debug!(segment = &*name, bytes = len, before, "compacted segments");
-        job.sources.iter().try_for_each(|source| self.remove(&source.name))
+        let late = {
+            let mut index = self.index.write();
+            index.hide(more);
+            index.swap(run, new.segment, &new.erased, &job.erased)
+        };
+        let live = self.live_bytes_of(&name);
+        self.live.insert(name.clone(), live);
+        self.rewritten.insert(name.clone(), (len - live.min(len), (self.config.clock)()));
+        tracing::debug!(segment = &*name, bytes = len, "compacted segments");
+        self.to_overwrite.extend(late);
+        self.to_remove.extend(job.sources.iter().map(|source| source.name.clone()));
+        self.finish_erasures().and(self.drain_removals())
     }
 }
 

@@ -31,7 +31,7 @@ mod tests;
 mod writer;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     thread::JoinHandle,
     time::Duration,
@@ -165,6 +165,12 @@ impl DiskLog {
             recorded: time,
             closing: Arc::new(AtomicBool::new(false)),
             hurry: false,
+            to_remove: VecDeque::new(),
+            to_overwrite: Vec::new(),
+            put_off: HashMap::new(),
+            told_of_states: false,
+            rewritten: HashMap::new(),
+            warned: None,
         };
         // What was too old before is not shown again.
         keeper.expire().map_err(failed)?;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, io, sync::Arc};
 
 use super::{
     DiskConfig, Medium,
-    format::{Body, SegmentHeader, Stored},
+    format::{Bare, Body, SegmentHeader, Stored},
     index::{Index, Recent},
     persist::{Persist, RESERVE},
     scan::{STRANGE, Step, Walk, read_header, was_synced},
@@ -190,10 +190,10 @@ impl<'a> Recovery<'a> {
         let is_last = self.names.last() == Some(&name);
         let header = match SegmentHeader::decode(&read_header(&*file)?) {
             Ok(header) => header,
-            // A crash while the file was created: no entry was ever in it.
+            // A crash or a full disk while the file was created: no entry was ever in it. Had
+            // it stood for others, the next one would miss them.
             Err(_)
-                if is_last
-                    && self.closed_len(&name) == 0
+                if self.closed_len(&name) == 0
                     && file.len()? <= super::format::SEGMENT_HEADER as u64 =>
             {
                 return Ok(self.medium.remove(&name)?);
@@ -289,7 +289,10 @@ impl<'a> Recovery<'a> {
         if position <= last || position < base {
             return Err(OUT_OF_ORDER);
         }
-        if matches!(stored.body, Body::Blank(_)) && !self.may_be_blank(position) {
+        if matches!(stored.body, Body::Blank(_))
+            && stored.bare.is_none()
+            && !self.may_be_blank(position)
+        {
             return Err("the checksum of an event's data is wrong");
         }
         Ok(())
@@ -328,12 +331,16 @@ impl<'a> Recovery<'a> {
             {
                 self.unscrubbed.push(record.position);
             }
+            let removed = stored.bare == Some(Bare::Removed);
             let entry = self.entry(stored.body);
             if let Entry::Event(record) = &entry {
                 let first = first.get_or_insert_with(|| record.topic.clone());
                 self.sequencer.recall(record, first);
             }
             self.index.add(&entry, self.time, len);
+            if removed && let Entry::Event(record) = &entry {
+                self.index.topics.removed(&record.topic, record.position);
+            }
         }
     }
 

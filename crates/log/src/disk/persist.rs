@@ -46,9 +46,17 @@ impl Persist {
         Ok(through)
     }
 
-    /// The text of the watermarks, made while the index is at hand.
-    pub(crate) fn watermarks(topics: &Topics, through: Position) -> String {
+    /// The text of the watermarks, made while the index is at hand: of the topics that are
+    /// empty, and of those of `more` that will be.
+    pub(crate) fn watermarks(
+        topics: &Topics,
+        more: &[(Topic, Position)],
+        through: Position,
+    ) -> String {
         let (emptied, forgotten) = topics.watermarks();
+        let will_be = more.iter().map(|(topic, at)| (topic, *at, topics.get(topic).last));
+        let will_be = will_be.filter(|(_, at, last)| at >= last);
+        let emptied = emptied.chain(will_be.map(|(topic, _, last)| (topic, last)));
         let mut text = format!("{through}\n{forgotten}\n");
         for (topic, last) in emptied {
             text.push_str(&format!("{last} {topic}\n"));

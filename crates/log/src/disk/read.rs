@@ -237,17 +237,26 @@ impl Stretch {
                 Ok(Some(Entry::Erasure { position, erased: erased.into() }))
             }
             Body::Blank(record) => {
-                self.check_erased(walk, stored.len, record.position)?;
+                if stored.bare.is_none() {
+                    self.check_erased(walk, stored.len, &record)?;
+                }
                 Ok(None)
             }
         }
     }
 
-    /// Data that is not what was written is damage, unless it was erased.
-    fn check_erased(&self, walk: &Walk, len: usize, position: Position) -> Result<(), ReadError> {
-        if self.shared.read().erased.contains(&position) {
+    /// Data that is not what was written is damage, unless it was erased; or is gone since, so
+    /// that nobody remembers.
+    fn check_erased(&self, walk: &Walk, len: usize, record: &Record) -> Result<(), ReadError> {
+        let index = self.shared.read();
+        let is_there = || index.segments.iter().any(|segment| segment.name == self.name);
+        if index.erased.contains(&record.position)
+            || !index.topics.shows(&record.topic, record.position)
+            || !is_there()
+        {
             return Ok(());
         }
+        drop(index);
         let what = "the checksum of an event's data is wrong";
         Err(self.damaged(walk.offset() - len as u64, what))
     }
@@ -421,7 +430,9 @@ impl Back {
             let (record, visible) = match stored.body {
                 Body::Event(record) => (record, !self.erased.contains(&position)),
                 Body::Blank(record) => {
-                    stretch.check_erased(&walk, stored.len, position)?;
+                    if stored.bare.is_none() {
+                        stretch.check_erased(&walk, stored.len, &record)?;
+                    }
                     (Arc::new(record), false)
                 }
                 Body::Erasure { .. } => continue,

@@ -41,6 +41,8 @@ pub(crate) struct Segment {
     pub(crate) last: Position,
     /// The time of its last entry.
     pub(crate) newest: Millis,
+    /// The time of its last event with an idempotency key; 0 if there is none.
+    pub(crate) newest_key: Millis,
     /// Erased events were overwritten in it, but their heads still say more than they should.
     pub(crate) unscrubbed: bool,
     /// Shared with readers; copied only if one holds it while the segment grows.
@@ -61,9 +63,16 @@ impl Segment {
     pub(crate) fn create(medium: &Arc<dyn Medium>, header: SegmentHeader) -> io::Result<Self> {
         let name = Self::file_name(&header);
         let file = medium.create(&name)?;
-        file.write_at(&header.encode(), 0)?;
-        file.sync()?;
-        medium.sync_folder("log")?;
+        let begun = file
+            .write_at(&header.encode(), 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| medium.sync_folder("log"));
+        if let Err(error) = begun {
+            // Else an opening would find a file without a header among the others; should this
+            // fail too, it passes over that.
+            let _ = medium.remove(&name);
+            return Err(error);
+        }
         Ok(Self::new(medium, name.into(), header, file))
     }
 
@@ -83,6 +92,7 @@ impl Segment {
             len: SEGMENT_HEADER as u64,
             last,
             newest: 0,
+            newest_key: 0,
             unscrubbed: false,
             blocks,
             topics: HashMap::new(),

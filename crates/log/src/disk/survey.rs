@@ -5,7 +5,7 @@ use std::{collections::HashSet, io, sync::Arc};
 
 use super::{
     Medium, MediumFile,
-    format::{Body, MAGIC, PREFIX, SEGMENT_HEADER, SegmentHeader},
+    format::{Bare, Body, MAGIC, PREFIX, SEGMENT_HEADER, SegmentHeader, Stored},
     open::segment_names,
     persist::Persist,
     scan::{STRANGE, Step, Walk, read_header},
@@ -171,7 +171,7 @@ impl Surveyor<'_> {
             let (offset, what) = match walk.next()? {
                 Step::End => return Ok(()),
                 Step::Entry(offset, stored) => {
-                    self.entry(offset, &stored.body, segment);
+                    self.entry(offset, &stored, segment);
                     if offset >= told + (1 << 20) {
                         told = offset;
                         (self.progress)(self.done + offset, self.total);
@@ -198,7 +198,8 @@ impl Surveyor<'_> {
         }
     }
 
-    fn entry(&mut self, offset: u64, body: &Body, segment: &mut SegmentSurvey) {
+    fn entry(&mut self, offset: u64, stored: &Stored, segment: &mut SegmentSurvey) {
+        let body = &stored.body;
         let (position, time) = (body.position(), body.time());
         if position <= self.end {
             segment.damage.push(damage(&segment.file, offset, "an entry is out of order"));
@@ -211,6 +212,8 @@ impl Surveyor<'_> {
         segment.events += u64::from(body.is_event());
         match body {
             Body::Event(record) => drop(self.topics.insert(record.topic.clone())),
+            Body::Blank(_) if stored.bare == Some(Bare::Removed) => segment.events -= 1,
+            Body::Blank(_) if stored.bare.is_some() => segment.erased += 1,
             Body::Blank(record) => {
                 segment.erased += 1;
                 let what = "the checksum of an event's data is wrong";

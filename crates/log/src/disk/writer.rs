@@ -47,6 +47,8 @@ pub(crate) enum Command {
     },
     /// Seals the active segment, so that it can be compacted.
     Roll { permit: OwnedSemaphorePermit },
+    /// Makes everything durable that is shown; the answer comes once it is, or never.
+    Sync { reply: oneshot::Sender<()>, permit: OwnedSemaphorePermit },
 }
 
 /// The bounded way to the writer. Who finds it full waits.
@@ -83,11 +85,24 @@ impl Queue {
 
     /// The writer is to seal its segment when it has time; nobody waits for it.
     pub(crate) fn ask_to_roll(&self) {
+        self.ask(|permit| Command::Roll { permit });
+    }
+
+    /// Waits, not within a runtime, until what is shown is durable; `false` if that is not to be
+    /// had now.
+    pub(crate) fn sync(&self) -> bool {
+        let (reply, synced) = oneshot::channel();
+        self.ask(|permit| Command::Sync { reply, permit });
+        synced.blocking_recv().is_ok()
+    }
+
+    /// Sends a command if there is room.
+    fn ask(&self, command: impl FnOnce(OwnedSemaphorePermit) -> Command) {
         let permits = u32::try_from(LEAST).unwrap_or(1);
         let Ok(permit) = self.room.clone().try_acquire_many_owned(permits) else { return };
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*sender {
-            let _ = sender.try_send(Command::Roll { permit });
+            let _ = sender.try_send(command(permit));
         }
     }
 
@@ -122,6 +137,8 @@ pub(crate) struct Writer {
     pub(super) written: u64,
     pub(super) synced: u64,
     pub(super) last_sync: Instant,
+    /// Erased events whose data is still on the disk.
+    pub(super) to_overwrite: Vec<Position>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -133,6 +150,7 @@ struct Group {
     replies: Vec<Reply>,
     erased: Vec<Position>,
     then_roll: bool,
+    syncs: Vec<oneshot::Sender<()>>,
 }
 
 enum Reply {
@@ -162,6 +180,7 @@ impl Writer {
             written,
             synced: written,
             last_sync,
+            to_overwrite: Vec::new(),
             failure: None,
         }
     }
@@ -193,6 +212,8 @@ impl Writer {
         let mut group = Group::default();
         if let Err(error) = self.roll_if_full() {
             self.fail(&error);
+            // Nothing was placed yet.
+            return refuse(first, &error);
         }
         let mut next = Some(first);
         while let Some(command) = next {
@@ -200,7 +221,7 @@ impl Writer {
             next =
                 if group.bytes.len() < MAX_GROUP_BYTES { commands.try_recv().ok() } else { None };
         }
-        let then_roll = group.then_roll;
+        let (then_roll, syncs) = (group.then_roll, std::mem::take(&mut group.syncs));
         match self.store(&group) {
             Ok(()) => self.commit(group),
             Err(error) => {
@@ -213,6 +234,14 @@ impl Writer {
             let _ = self.sync();
         }
         self.sync_if_due();
+        if !syncs.is_empty() && self.failure.is_none() {
+            match self.sync() {
+                Ok(()) => syncs.into_iter().for_each(|reply| {
+                    let _ = reply.send(());
+                }),
+                Err(error) => drop(self.fail(&error.to_string())),
+            }
+        }
         if then_roll
             && self.failure.is_none()
             && let Err(error) = self.roll()
@@ -236,6 +265,10 @@ impl Writer {
             }
             Command::Roll { permit } => {
                 group.then_roll = true;
+                permit
+            }
+            Command::Sync { reply, permit } => {
+                group.syncs.push(reply);
                 permit
             }
         }
@@ -363,14 +396,18 @@ impl Writer {
     }
 
     /// Erased data leaves the disk: its bytes are overwritten where they lie. The state
-    /// knows first, or a crash half-way would look like damage.
-    fn overwrite(&mut self, erased: &[Position]) -> Result<(), String> {
-        if erased.is_empty() {
+    /// knows first, or a crash half-way would look like damage. What fails is not forgotten.
+    pub(super) fn overwrite(&mut self, erased: &[Position]) -> Result<(), String> {
+        self.to_overwrite.extend(erased);
+        if self.to_overwrite.is_empty() {
             return Ok(());
         }
         let all = self.index.read().erased.clone();
         self.state.persist.put_erased(all.iter().copied()).map_err(|error| error.to_string())?;
-        super::erase::overwrite(&self.index, erased).map_err(|error| error.to_string())
+        super::erase::overwrite(&self.index, &self.to_overwrite)
+            .map_err(|error| error.to_string())?;
+        self.to_overwrite.clear();
+        Ok(())
     }
 
     fn roll_if_full(&mut self) -> Result<(), String> {
@@ -385,13 +422,14 @@ impl Writer {
         }
         let text = |error: io::Error| error.to_string();
         self.sync().map_err(text)?;
-        let header = SegmentHeader {
-            base: self.state.sequencer.next(),
-            follows: self.index.read().end,
-            through: Position::START,
-            generation: 0,
-            epoch: self.index.read().epochs.current().clone(),
+        // One guard: with two in a statement, the keeper waiting between them would block both.
+        let (follows, epoch) = {
+            let index = self.index.read();
+            (index.end, index.epochs.current().clone())
         };
+        let base = self.state.sequencer.next();
+        let header =
+            SegmentHeader { base, follows, through: Position::START, generation: 0, epoch };
         let segment = Segment::create(&self.medium, header).map_err(text)?;
         self.state.file = segment.file.get().map_err(text)?;
         self.written = segment.len;
@@ -473,6 +511,6 @@ fn refuse(command: Command, reason: &str) {
     match command {
         Command::Append { reply, .. } => drop(reply.send(Err(error))),
         Command::Erase { reply, .. } => drop(reply.send(Err(error))),
-        Command::Roll { .. } => {}
+        Command::Roll { .. } | Command::Sync { .. } => {}
     }
 }

@@ -33,6 +33,8 @@ use crate::{
 const MAX_WAIT: usize = 300;
 /// For polyfills that do not say how long.
 const POLYFILL_WAIT: Duration = Duration::from_secs(25);
+/// What a polyfill means by `padding=true`.
+const POLYFILL_PADDING: usize = 2048;
 /// Bytes of comment that a client may ask for.
 const MAX_PADDING: usize = 65_536;
 
@@ -166,6 +168,9 @@ fn follow_options(
 
 /// Bytes of comment to begin with.
 fn padding(query: &Query<'_>) -> Result<usize, Problem> {
+    if query.last("padding")?.as_deref() == Some("true") {
+        return Ok(POLYFILL_PADDING);
+    }
     Ok(query.number("padding", MAX_PADDING)?.unwrap_or(0))
 }
 

@@ -5,8 +5,10 @@
 
 mod crash;
 mod damage;
+mod faulty;
 mod gate;
 mod heal;
+mod keeping;
 mod model;
 mod ordering;
 mod recording;
