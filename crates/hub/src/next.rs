@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use eventwall_log::{Entry, Epochs, Page, Position, ReadRange};
+use eventwall_log::{Entry, Epochs, Filter, Page, Position, ReadRange};
 
 use crate::{
     Framed,
@@ -90,7 +90,11 @@ pub(crate) fn next(
     };
     match read.removed {
         Some(removed) if removed > cursor.position.max(cursor.forgiven) => {
-            let resumed = removed.min(read.nothing_up_to(cursor.position));
+            let resumed = match &cursor.filter {
+                // Retention takes the oldest of a topic first.
+                Filter::Topics(topics) if topics.len() == 1 => removed,
+                _ => removed.min(read.nothing_up_to(cursor.position)),
+            };
             Next::Gap { resumed, removed }
         }
         _ => {
