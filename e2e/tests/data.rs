@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use eventwall_testkit::{Follower, Server, Setup, eventwall, get_json, post, run};
+use eventwall_testkit::{Follower, Server, Setup, eventwall, get_json, post, request, run};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -177,6 +177,18 @@ fn a_damaged_log_is_refused_with_the_place_and_the_way_out() {
     let data = server.data().to_str().unwrap();
     let (code, error) = failing(&["--listen", "127.0.0.1:0", "--data", data]);
     assert!(code == 5 && error.contains("damaged in log/") && error.contains("restore"), "{error}");
+}
+
+#[test]
+fn the_greeting_counts_what_is_in_the_log() {
+    let mut server = Server::start();
+    assert!(server.greeting.contains("(0 events, 0 KiB)"), "{}", server.greeting);
+    let ids: Vec<_> = (0..3).map(|_| post(server.addr, "/topics/a", "x".repeat(5_000))).collect();
+    request(server.addr, "DELETE", &format!("/events/{}", ids[1]), &[], b"");
+    server.signal("TERM");
+    server.wait();
+    server.restart();
+    assert!(server.greeting.contains("(2 events, 15 KiB)"), "{}", server.greeting);
 }
 
 #[test]

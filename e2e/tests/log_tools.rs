@@ -33,13 +33,10 @@ fn a_log_is_looked_at_while_it_is_in_use() {
     eventwall_testkit::request(server.addr, "DELETE", &erased, &[], b"");
     let (code, out, _) = log(&["inspect"], server.data());
     assert_eq!(code, 0);
-    assert!(
-        out.contains("1 segments, ") && out.contains("2 events on 1 topics, 1 of them erased"),
-        "{out}"
-    );
+    assert!(out.contains("1 segment, ") && out.contains("2 events on 1 topic, 1 erased"), "{out}");
     assert!(out.contains("log/00000000000000000001.seg") && out.contains("1..3"), "{out}");
     let (code, out, _) = log(&["verify"], server.data());
-    assert_eq!((code, &*out), (0, "2 events in 1 segments, all as they were written\n"));
+    assert_eq!((code, &*out), (0, "2 events in 1 segment, all as they were written\n"));
     let (code, _, error) = log(&["verify"], Path::new("/nonexistent"));
     assert!(code == 4 && error.contains("there is no log in /nonexistent"), "{error}");
 }

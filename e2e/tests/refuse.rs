@@ -60,6 +60,14 @@ fn bad_input_is_refused_with_words_and_changes_nothing() {
     check(403, "POST", "/topics/$private/x", &[], b"x", "hub's own");
     check(403, "GET", "/topics/$private/x", &[], b"", "hub's own");
     let nd = "Content-Type: application/x-ndjson";
+    check(
+        400,
+        "POST",
+        "/topics/a",
+        &[nd],
+        b"[\"a\", \"x\", \"ev\"]",
+        "line 1: it is no JSON object",
+    );
     let good = r#"{"data":"fine"}"#;
     for (body, words) in [
         ("", "no line"),

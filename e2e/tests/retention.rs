@@ -43,6 +43,10 @@ fn a_topic_keeps_its_newest_and_tells_what_is_gone() {
     for _ in 0..2 {
         assert_eq!(data(&server, "/topics/short/a?last=9"), ["short 6", "short 7", "short 8"]);
         assert_eq!(data(&server, "/topics/long?last=20").len(), 9);
+        for start in [format!("after={}", ids[0]), "since=1h".into()] {
+            let page = data(&server, &format!("/topics/short/a?{start}"));
+            assert_eq!(page, ["short 6", "short 7", "short 8"], "however it is asked: {start}");
+        }
         // The page and the log's files agree after a restart, in which the window is gone.
         server.signal("TERM");
         server.wait();

@@ -69,11 +69,11 @@ impl Storage {
 }
 
 fn describe(folder: &Path, report: &OpenReport) -> String {
-    let events = if report.entries == 1 { "event" } else { "events" };
+    let events = if report.events == 1 { "event" } else { "events" };
     format!(
         "{} ({} {events}, {} KiB)",
         folder.display(),
-        report.entries,
+        report.events,
         report.bytes.div_ceil(1024)
     )
 }

@@ -58,6 +58,8 @@ pub struct Follower {
     gap: Option<Gap>,
     /// Replay ends here; `None` once `live` was said, or if no start was asked for.
     live_at: Option<Position>,
+    /// Up to here it reads the log, which knows what the limits of topics leave.
+    from_log_to: Option<Position>,
     quiet_since: Instant,
     caught_up: Option<CaughtUp>,
     /// The number of the next ephemeral event; `None` until it is live.
@@ -97,6 +99,7 @@ impl Follower {
             gap: started.gap,
             // Whoever waits for the first events only never gets as far as live.
             live_at: started.live_at.filter(|_| options.wait.is_none()),
+            from_log_to: started.live_at.filter(|_| started.from_log),
             quiet_since: now,
             caught_up: None,
             next_ephemeral: None,
@@ -141,7 +144,7 @@ impl Follower {
                 self.live_at = None;
                 return self.send(vec![live_frame(&self.id(epochs))], now);
             }
-            let behind = self.cursor.position < window.start();
+            let behind = self.cursor.position < window.start() || self.replays_from_log();
             if !behind {
                 // Whoever has caught up holds nothing beside the window.
                 self.caught_up = None;
@@ -198,9 +201,15 @@ impl Follower {
         seen.map_or_else(Vec::new, since)
     }
 
+    /// Until replay is over.
+    fn replays_from_log(&self) -> bool {
+        self.from_log_to.is_some_and(|to| self.cursor.position < to)
+    }
+
     fn limit(&self) -> Limit {
         let through = self.live_at.unwrap_or(Position(u64::MAX));
-        Limit { events: STEP_EVENTS, bytes: STEP_BYTES, through }
+        let from_log = self.replays_from_log();
+        Limit { events: STEP_EVENTS, bytes: STEP_BYTES, through, from_log }
     }
 
     /// A gap comes before the tick that would move the client's cursor past it.

@@ -69,6 +69,10 @@ impl HubMetrics {
         to.register_with_unit("delivered", "What was handed to streams", Unit::Bytes, bytes);
         let replayed = "Events handed to streams that were behind the window, read from the log";
         to.register("replayed_events", replayed, self.replayed.clone());
+        // There from the beginning, so that the first one is a change.
+        for reason in [GapLabel::expired, GapLabel::replaced, GapLabel::unknown] {
+            drop(self.gaps.get_or_create(&GapLabels { reason }));
+        }
         to.register("gaps", "Gaps told to subscribers, by reason", self.gaps.clone());
         let lag = "From an event's time in the log to its being handed to a stream that is live";
         to.register_with_unit("delivery_lag", lag, Unit::Seconds, self.lag.clone());

@@ -78,7 +78,9 @@ pub(crate) fn next(
     window: &Window,
     caught_up: Option<&CaughtUp>,
 ) -> Next {
-    if let Some(slice) = window.after(cursor, limit) {
+    if !limit.from_log
+        && let Some(slice) = window.after(cursor, limit)
+    {
         return from_slice(slice);
     }
     let fresh = caught_up.filter(|read| read.erasures == window.erasures());

@@ -102,12 +102,13 @@ impl Hub {
     }
 
     async fn forward_page(&self, started: Started, limit: usize) -> Result<EventPage, StartError> {
-        let Started { mut cursor, mut gap, .. } = started;
+        let Started { mut cursor, mut gap, from_log, .. } = started;
         let through = self.shared.caught_up_with(self.shared.log.end()).await;
         let (mut events, mut bytes) = (Vec::new(), 0);
         let mut read: Option<CaughtUp> = None;
         while cursor.position < through && events.len() < limit && bytes < PAGE_BYTES {
-            let room = Limit { events: limit - events.len(), bytes: PAGE_BYTES - bytes, through };
+            let (left, bytes_left) = (limit - events.len(), PAGE_BYTES - bytes);
+            let room = Limit { events: left, bytes: bytes_left, through, from_log };
             let decided = next(&cursor, room, &self.shared.window(), read.as_ref());
             match decided {
                 Next::Events(slice) => {

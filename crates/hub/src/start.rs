@@ -56,6 +56,8 @@ pub(crate) struct Started {
     pub(crate) gap: Option<Gap>,
     /// The end of the replay; `None` if none was asked for.
     pub(crate) live_at: Option<Position>,
+    /// See [`Limit`](crate::window::Limit).
+    pub(crate) from_log: bool,
 }
 
 pub(crate) async fn start(
@@ -66,8 +68,11 @@ pub(crate) async fn start(
 ) -> Result<Started, StartError> {
     let end = log.end();
     let live_at = Some(end);
+    let from_log = log.retention().limits_topics();
     match start {
-        Start::Now => Ok(Started { cursor: Cursor::new(end, filter), gap: None, live_at: None }),
+        Start::Now => {
+            Ok(Started { cursor: Cursor::new(end, filter), gap: None, live_at: None, from_log })
+        }
         Start::After(id) => resume(log, filter, Ok(id.clone()), live_at).await,
         Start::Resume(text) => {
             resume(log, filter, text.parse().map_err(|_| text.clone()), live_at).await
@@ -75,11 +80,11 @@ pub(crate) async fn start(
         Start::Since(time) => {
             let position = log.position_before(*time).await?.min(end);
             let cursor = forgiving(log, Cursor::new(position, filter)).await?;
-            Ok(Started { cursor, gap: None, live_at })
+            Ok(Started { cursor, gap: None, live_at, from_log })
         }
         Start::Last(count) => {
             let cursor = last(log, filter, *count, (end, max_events)).await?;
-            Ok(Started { cursor, gap: None, live_at })
+            Ok(Started { cursor, gap: None, live_at, from_log })
         }
     }
 }
@@ -91,12 +96,13 @@ async fn resume(
     id: Result<EventId, String>,
     live_at: Option<Position>,
 ) -> Result<Started, StartError> {
-    let epochs = log.epochs();
+    let (epochs, from_log) = (log.epochs(), log.retention().limits_topics());
     // Not the end at the start of this request: the id may be newer than that.
     let resolved = id.as_ref().map(|id| epochs.resolve(id, log.end()));
     let (position, reason) = match resolved {
         Ok(Resolution::At(position)) => {
-            return Ok(Started { cursor: Cursor::new(position, filter), gap: None, live_at });
+            let cursor = Cursor::new(position, filter);
+            return Ok(Started { cursor, gap: None, live_at, from_log });
         }
         Ok(Resolution::Beyond { end }) => (end, GapReason::Replaced),
         Ok(Resolution::Unknown) => (Position::START, GapReason::Replaced),
@@ -105,7 +111,8 @@ async fn resume(
     let cursor = forgiving(log, Cursor::new(position, filter)).await?;
     let after = id.map_or_else(|text| text, |id| id.to_string());
     let resumed = epochs.id(cursor.position).to_string();
-    Ok(Started { cursor, gap: Some(Gap { after, resumed, through: None, reason }), live_at })
+    let gap = Some(Gap { after, resumed, through: None, reason });
+    Ok(Started { cursor, gap, live_at, from_log })
 }
 
 /// Moves a cursor past what is already gone, which is not told again as a gap, but past nothing

@@ -35,6 +35,9 @@ pub(crate) struct Limit {
     pub(crate) bytes: usize,
     /// Nothing beyond this position.
     pub(crate) through: Position,
+    /// A replay of topics with limits of their own: the log knows what they leave, the window
+    /// does not.
+    pub(crate) from_log: bool,
 }
 
 /// A stretch of matching events.

@@ -96,6 +96,12 @@ impl Retention {
         })
     }
 
+    /// Whether anything but the bytes of the whole log limits what is kept.
+    #[must_use]
+    pub fn limits_topics(&self) -> bool {
+        self.limits != Limits::default() || !self.rules.is_empty()
+    }
+
     /// The shortest `max_age` of all.
     #[must_use]
     pub fn shortest_age(&self) -> Option<Millis> {

@@ -46,6 +46,7 @@ impl Metrics {
         let to = &mut new.registry;
         hub.metrics().register(to);
         to.register("connections", "Connections that are open now", new.connections.clone());
+        drop(new.refusals.get_or_create(&Refusal { status: 503 }));
         let slow = "Connections cut because their peer took no data for too long";
         to.register("slow_peers", slow, new.slow_peers.clone());
         to.register("refusals", "Requests refused, by status", new.refusals.clone());

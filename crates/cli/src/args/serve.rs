@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 
 use crate::{
     address::{HostName, Origin, listen_address},
-    config::units::{age, bytes, count, time},
+    config::units::{age, bytes, count, some, time},
 };
 
 #[derive(Debug, Args)]
@@ -86,7 +86,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "N",
         env = "EVENTWALL_MAX_BATCH",
-        default_value_t = 10_000,
+        default_value = "10000", value_parser = some,
         hide_short_help = true
     )]
     pub(crate) max_batch: usize,
@@ -96,7 +96,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "N",
         env = "EVENTWALL_MAX_PAGE",
-        default_value_t = 1000,
+        default_value = "1000", value_parser = some,
         hide_short_help = true
     )]
     pub(crate) max_page: usize,
@@ -106,7 +106,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "N",
         env = "EVENTWALL_MAX_START_EVENTS",
-        default_value_t = 10_000,
+        default_value = "10000", value_parser = some,
         hide_short_help = true
     )]
     pub(crate) max_start_events: usize,
@@ -116,7 +116,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "N",
         env = "EVENTWALL_MAX_TOPICS",
-        default_value_t = 100,
+        default_value = "100", value_parser = some,
         hide_short_help = true
     )]
     pub(crate) max_topics: usize,
@@ -126,7 +126,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "N",
         env = "EVENTWALL_MAX_CONNECTIONS",
-        default_value_t = 20_000,
+        default_value = "20000", value_parser = some,
         hide_short_help = true
     )]
     pub(crate) max_connections: usize,

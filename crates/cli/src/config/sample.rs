@@ -10,14 +10,16 @@ const WIDTH: usize = 92;
 
 const INTRODUCTION: &str = "\
 # Settings of an Eventwall server. Flags come first, then EVENTWALL_… variables, then this file.
-# Every key is here with its default; take away the # to change one.
+# Every key is here with its default (`data` with an example); take away the # to change one.
+# Tables, which begin with [[, come last.
 # SIGHUP makes a running server read it again; what needs a restart is said in its log.
 ";
 
 const RETENTION: &str = r#"
 # What is kept of some topics: the first table whose topics fit overrides, key by key, what is
 # set above. `topics` is a topic or a pattern (`*` is one whole segment, a last `**` the rest).
-# What is not named stays as it is; "none" is no limit.
+# What is not named stays as it is; "none" is no limit. Here max_bytes and max_events are of each
+# topic; above, max_bytes is of the whole log.
 #
 # [[retention]]
 # topics = "chat/**"
@@ -65,7 +67,7 @@ fn value(arg: &Arg) -> String {
         Some(text) => format!("{text:?}"),
         None if arg.get_value_delimiter().is_some() => "[]".into(),
         None if arg.get_id() == "store" => "\"disk\"".into(),
-        None => "\"…\"".into(),
+        None => "\"/var/lib/eventwall\"".into(),
     }
 }
 
@@ -91,8 +93,9 @@ mod tests {
     fn the_sample_is_the_default() {
         let mut bare = String::new();
         for line in sample().lines() {
-            let key =
-                line.strip_prefix("# ").filter(|line| line.contains(" = ") && !line.contains('…'));
+            let key = line
+                .strip_prefix("# ")
+                .filter(|line| line.contains(" = ") && !line.starts_with("data"));
             let _ = writeln!(bare, "{}", key.unwrap_or(line));
         }
         let bare = bare.split("\n# What is kept of some").next().unwrap().to_owned();

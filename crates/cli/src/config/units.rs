@@ -35,6 +35,12 @@ pub(crate) fn count(text: &str) -> Result<Option<u64>, String> {
     number.map(Some).ok_or_else(|| format!("{text:?} is no number above 0, nor `none`"))
 }
 
+/// A limit on a number of things: with none at all nothing would work.
+pub(crate) fn some(text: &str) -> Result<usize, String> {
+    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{text:?} is no number above 0"))
+}
+
 /// Whole milliseconds.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

@@ -4,7 +4,7 @@ use std::{io::Write as _, path::Path, time::UNIX_EPOCH};
 
 use eventwall_log::{Millis, SegmentSurvey};
 
-use super::{look, size};
+use super::{look, size, some};
 use crate::failure::Failure;
 
 pub(super) fn inspect(folder: &Path) -> Result<(), Failure> {
@@ -21,16 +21,17 @@ pub(super) fn inspect(folder: &Path) -> Result<(), Failure> {
     let sum = |of: fn(&SegmentSurvey) -> u64| seen.segments.iter().map(of).sum::<u64>();
     writeln!(
         out,
-        "{} segments, {}, {} events on {} topics, {} of them erased",
-        seen.segments.len(),
+        "{}, {}, {} on {}, {} erased",
+        some(seen.segments.len() as u64, "segment"),
         size(sum(|segment| segment.bytes)),
-        sum(|segment| segment.events),
-        seen.topics,
+        some(sum(|segment| segment.events), "event"),
+        some(seen.topics as u64, "topic"),
         sum(|segment| segment.erased),
     )?;
     let damage = seen.all_damage().count();
     if damage > 0 {
-        writeln!(out, "{damage} damaged places: `eventwall log verify` names them")?;
+        let places = some(damage as u64, "damaged place");
+        writeln!(out, "{places}: `eventwall log verify` names all")?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ fn folder(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
 fn look(folder: &std::path::Path) -> Result<Survey, Failure> {
     if !folder.join("log").is_dir() {
         return Err(Failure::data(format!(
-            "there is no log in {}: name its data directory with --data",
+            "there is no log in {}, or it may not be read: name a data directory",
             folder.display()
         )));
     }
@@ -41,6 +41,12 @@ fn look(folder: &std::path::Path) -> Result<Survey, Failure> {
     let seen = survey(&(medium as Arc<_>), &mut |done, total| bar.at(done, total));
     bar.finish();
     seen.map_err(|error| Failure::data(format!("{}: {error}", folder.display())))
+}
+
+/// "1 event", "2 events".
+fn some(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
 
 /// 12.3 MiB.

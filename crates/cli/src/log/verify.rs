@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, path::Path};
 
-use super::look;
+use super::{look, some};
 use crate::failure::Failure;
 
 pub(super) fn verify(folder: &Path) -> Result<(), Failure> {
@@ -22,10 +22,12 @@ pub(super) fn verify(folder: &Path) -> Result<(), Failure> {
     let damaged = seen.all_damage().count();
     if damaged > 0 {
         return Err(Failure::damaged(format!(
-            "{damaged} damaged places in {}: restore a backup, or publish what the rest holds into a new log",
+            "{} in {}: a server does not open it; restore a backup",
+            some(damaged as u64, "damaged place"),
             folder.display()
         )));
     }
-    writeln!(out, "{events} events in {} segments, all as they were written", seen.segments.len())?;
+    let segments = some(seen.segments.len() as u64, "segment");
+    writeln!(out, "{} in {segments}, all as they were written", some(events, "event"))?;
     Ok(())
 }

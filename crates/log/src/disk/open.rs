@@ -73,8 +73,8 @@ impl From<StateError> for OpenError {
 /// What was found on opening.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenReport {
-    /// Entries in the log.
-    pub entries: u64,
+    /// Events in its files, erased ones not counted.
+    pub events: u64,
     /// Bytes of its segments.
     pub bytes: u64,
     /// What a crash had left unfinished, and was cut off.
@@ -113,6 +113,7 @@ pub(crate) fn open(
     }
     recovery.remove_leftovers()?;
     recovery.close_gaps(&persist)?;
+    recovery.report.bytes = recovery.index.bytes();
     let report = recovery.report.clone();
     Ok((recovery.begin_epoch(persist)?, report))
 }
@@ -323,7 +324,7 @@ impl<'a> Recovery<'a> {
     fn add_batch(&mut self, batch: impl Iterator<Item = Stored>) {
         let mut first = None;
         for stored in batch {
-            self.report.entries += 1;
+            self.report.events += u64::from(matches!(stored.body, Body::Event(_)));
             self.time = self.time.max(stored.body.time());
             let len = stored.len as u64;
             if let Body::Blank(record) = &stored.body
@@ -404,7 +405,6 @@ impl<'a> Recovery<'a> {
         self.index.segments.push(segment);
         self.index.epochs = Arc::new(epochs);
         self.index.recent = Recent::new(last);
-        self.report.bytes = self.index.bytes();
         self.sequencer.resume(first, self.time);
         let time = self.time.max(persist.aged()?);
         let writer = WriterState { sequencer: self.sequencer, persist, file, reserved };

@@ -58,10 +58,17 @@ fn parse(limits: &Limits, topic: Option<&Topic>, body: &[u8]) -> Result<Vec<NewE
 }
 
 fn parse_line(max: usize, topic: Option<&Topic>, line: &[u8]) -> Result<NewEvent, Problem> {
+    let refused = |why: &str| {
+        Problem::bad_request(format!("{why}: write {{\"data\": \"…\"}}, with \"event\" for a name"))
+    };
+    // An array would be taken for an object's values in their order.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(refused("it is no JSON object"));
+    }
     let line: Line = serde_json::from_slice(line).map_err(|error| {
-        Problem::bad_request(format!(
-            "{error}: write {{\"data\": \"…\"}}, with \"event\" for a name"
-        ))
+        // Its own line number is that within the one line.
+        let text = error.to_string();
+        refused(text.split(" at line ").next().unwrap_or(&text))
     })?;
     if line.data.len() > max {
         let detail = format!("the event is larger than {max} bytes");

@@ -165,7 +165,7 @@ async fn an_orderly_restart_keeps_positions_dense_and_keys_known() {
     let first = log.append(batch(&["1".into(), "2".into()]), keyed()).await.unwrap();
     log.close().await;
     let (log, report) = DiskLog::open(medium, config(Durability::Sync)).unwrap();
-    assert_eq!((report.entries, report.torn), (2, None));
+    assert_eq!((report.events, report.torn), (2, None));
     let again = log.append(batch(&["1".into(), "2".into()]), keyed()).await.unwrap();
     assert!(again.repeated && again.ids == first.ids);
     let next = log.append(batch(&["3".into()]), AppendOptions::default()).await.unwrap();
