@@ -31,12 +31,13 @@ pub(crate) async fn guard(
 
 fn check<B>(request: &Request<B>, settings: &Settings) -> Result<(), Problem> {
     check_form(request)?;
-    if !settings.loopback_only {
-        return Ok(());
-    }
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     // A target in absolute form outranks the header (RFC 9112, 3.2.2).
     let host = request.uri().authority().map(http::uri::Authority::as_str).or(text(header::HOST));
+    if !settings.loopback_only {
+        let foreign = text(header::ORIGIN).filter(|_| !request.method().is_safe());
+        return foreign.map_or(Ok(()), |origin| check_writer(origin, host, settings));
+    }
     host.map_or(Ok(()), |host| check_host(host, settings))?;
     text(header::ORIGIN).map_or(Ok(()), |origin| check_origin(origin, settings))
 }
@@ -66,18 +67,42 @@ fn check_host(host: &str, settings: &Settings) -> Result<(), Problem> {
     )))
 }
 
-fn check_origin(origin: &str, settings: &Settings) -> Result<(), Problem> {
-    let host = origin.split_once("://").map(|(_, host)| without_port(host));
-    let configured =
-        settings.cors_origins.iter().any(|allowed| allowed == "*" || allowed == origin);
-    let own_name =
-        |host| settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
-    if configured || host.is_some_and(|host| is_loopback(host) || own_name(host)) {
+/// Where everyone may write, pages of other sites still may not do it by their visitors' browsers:
+/// a plain `POST` needs no preflight.
+fn check_writer(origin: &str, host: Option<&str>, settings: &Settings) -> Result<(), Problem> {
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    let own = authority.zip(host).is_some_and(|(page, own)| page.eq_ignore_ascii_case(own));
+    let allowed = authority.is_some_and(|page| is_allowed_name(without_port(page), settings));
+    if own || allowed || is_configured(origin, settings) {
         return Ok(());
     }
-    Err(forbidden(format!(
-        "pages of {origin} may not use this server: to allow them, start it with --cors-origin {origin}"
-    )))
+    Err(foreign_page(origin))
+}
+
+fn check_origin(origin: &str, settings: &Settings) -> Result<(), Problem> {
+    let host = origin.split_once("://").map(|(_, host)| without_port(host));
+    let own = host.is_some_and(|host| is_loopback(host) || is_allowed_name(host, settings));
+    if own || is_configured(origin, settings) {
+        return Ok(());
+    }
+    Err(foreign_page(origin))
+}
+
+fn is_configured(origin: &str, settings: &Settings) -> bool {
+    settings.cors_origins.iter().any(|allowed| allowed == "*" || allowed == origin)
+}
+
+fn is_allowed_name(host: &str, settings: &Settings) -> bool {
+    settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+}
+
+fn foreign_page(origin: &str) -> Problem {
+    let how = if origin == "null" {
+        "it has no origin that could be allowed".to_owned()
+    } else {
+        format!("to allow them, start it with --cors-origin {origin}")
+    };
+    forbidden(format!("pages of {origin} may not use this server: {how}"))
 }
 
 fn forbidden(detail: String) -> Problem {
@@ -169,6 +194,26 @@ mod tests {
             "file://",
         ] {
             assert!(!allowed("localhost", Some(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn foreign_pages_do_not_write_where_everyone_may() {
+        let settings = Settings {
+            loopback_only: false,
+            cors_origins: vec!["https://app.example".into()],
+            ..Settings::default()
+        };
+        let allowed = |method: &str, origin: &str| {
+            let request = Request::builder().method(method).header(header::HOST, "10.0.0.7:8080");
+            check(&request.header(header::ORIGIN, origin).body(()).unwrap(), &settings).is_ok()
+        };
+        for origin in ["http://10.0.0.7:8080", "https://app.example"] {
+            assert!(allowed("POST", origin) && allowed("DELETE", origin), "{origin}");
+        }
+        for origin in ["https://evil.example", "null", "http://10.0.0.7", "http://localhost:8080"] {
+            assert!(!allowed("POST", origin) && !allowed("DELETE", origin), "{origin}");
+            assert!(allowed("GET", origin), "CORS decides what may be read");
         }
     }
 

@@ -23,7 +23,11 @@ pub(super) async fn lines(target: &Target) -> Result<(), Failure> {
     }
     let mut input = Input::new();
     while let Some(line) = input.next().await? {
-        target.publish(line).await?;
+        let published = target.publish(line).await;
+        let number = input.number;
+        published.map_err(|failure| {
+            failure.in_front(&format!("line {number} and what follows are not published: "))
+        })?;
     }
     Ok(())
 }

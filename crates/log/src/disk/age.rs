@@ -1,23 +1,14 @@
 //! Hides events that are too old: whole segments by what the index knows of them, the one in
 //! which the limit lies by reading on in it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use super::{
-    MediumFile,
     format::Body,
-    index::SharedIndex,
+    index::{BlockPlace, SharedIndex},
     scan::{Step, Walk},
-    segment::Segment,
 };
 use crate::{Millis, Position, Topic, ages::AgeScan};
-
-/// Where to read on, and what of it is committed.
-struct Place {
-    file: Arc<dyn MediumFile>,
-    start: u64,
-    end: u64,
-}
 
 /// Hides what one `max_age` is over for at `now`.
 pub(crate) fn expire(shared: &SharedIndex, scan: &mut AgeScan, now: Millis) -> std::io::Result<()> {
@@ -25,7 +16,8 @@ pub(crate) fn expire(shared: &SharedIndex, scan: &mut AgeScan, now: Millis) -> s
         return Ok(());
     }
     while skip_old_segment(shared, scan, now) {}
-    let Some(place) = place(shared, scan.after)? else { return Ok(()) };
+    let place = shared.read().place_of(scan.after.next())?;
+    let Some(place) = place else { return Ok(()) };
     let (over, after) = read(&place, scan, now)?;
     let mut index = shared.write();
     for (topic, last) in over {
@@ -55,19 +47,9 @@ fn skip_old_segment(shared: &SharedIndex, scan: &mut AgeScan, now: Millis) -> bo
     at + 1 < index.segments.len()
 }
 
-/// The block that holds what comes after a position; `None` at the end of the log.
-fn place(shared: &SharedIndex, after: Position) -> std::io::Result<Option<Place>> {
-    let index = shared.read();
-    let at = index.segments.partition_point(|segment| segment.last <= after);
-    let Some(segment) = index.segments.get(at) else { return Ok(None) };
-    let block = Segment::block_of(&segment.blocks, after.next());
-    let Some(block) = segment.blocks.get(block) else { return Ok(None) };
-    Ok(Some(Place { file: segment.file.get()?, start: block.offset, end: segment.len }))
-}
-
 /// The last position of each topic that is too old, and how far that goes.
 fn read(
-    place: &Place,
+    place: &BlockPlace,
     scan: &mut AgeScan,
     now: Millis,
 ) -> std::io::Result<(HashMap<Topic, Position>, Position)> {

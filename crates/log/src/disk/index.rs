@@ -4,10 +4,12 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    io,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use super::{
+    MediumFile,
     format::SegmentHeader,
     segment::{Segment, Span},
 };
@@ -41,6 +43,17 @@ pub(crate) struct Committed {
     pub(crate) entry: Entry,
     pub(crate) time: Millis,
     pub(crate) len: u64,
+}
+
+/// A block of a segment, by its bytes.
+#[derive(Debug)]
+pub(crate) struct BlockPlace {
+    pub(crate) name: Arc<str>,
+    pub(crate) file: Arc<dyn MediumFile>,
+    pub(crate) start: u64,
+    pub(crate) block_end: u64,
+    /// What of the segment readers may see.
+    pub(crate) end: u64,
 }
 
 impl Index {
@@ -77,6 +90,19 @@ impl Index {
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Where to look for what is at a position, or would be; `None` beyond the end.
+    pub(crate) fn place_of(&self, position: Position) -> io::Result<Option<BlockPlace>> {
+        let at = self.segments.partition_point(|segment| segment.last < position);
+        let Some(segment) = self.segments.get(at) else { return Ok(None) };
+        let block = Segment::block_of(&segment.blocks, position);
+        let Some(start) = segment.blocks.get(block).map(|block| block.offset) else {
+            return Ok(None);
+        };
+        let block_end = segment.blocks.get(block + 1).map_or(segment.len, |next| next.offset);
+        let (name, file) = (segment.name.clone(), segment.file.get()?);
+        Ok(Some(BlockPlace { name, file, start, block_end, end: segment.len }))
     }
 
     /// Segments that nothing is appended to any more.
