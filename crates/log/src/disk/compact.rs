@@ -34,7 +34,7 @@ pub(crate) struct Job {
     /// Erased events.
     pub(crate) erased: Arc<HashSet<Position>>,
     /// Idempotency keys from this time on are kept, whatever becomes of their events.
-    keys_since: Millis,
+    pub(crate) keys_since: Millis,
 }
 
 /// What becomes of an entry.
@@ -58,6 +58,8 @@ pub(crate) struct Rewritten {
     pub(crate) temporary: String,
     /// Erased events that are still in it, for their place.
     pub(crate) erased: HashSet<Position>,
+    /// Bytes of events that are only there for their keys.
+    pub(crate) key_bytes: u64,
 }
 
 /// Why a rewriting was given up. It has left nothing behind.
@@ -134,8 +136,8 @@ impl Job {
             // It may be the very space that is missing.
             let _ = medium.remove(&temporary);
         }
-        let (segment, erased) = written?;
-        Ok(Rewritten { segment, temporary, erased })
+        let Output { segment, erased, key_bytes, .. } = written?;
+        Ok(Rewritten { segment, temporary, erased, key_bytes })
     }
 
     fn write(
@@ -144,17 +146,18 @@ impl Job {
         shared: &SharedIndex,
         (name, temporary): (String, &str),
         pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
-    ) -> Result<(Segment, HashSet<Position>), CompactError> {
+    ) -> Result<Output, CompactError> {
         let file = medium.create(temporary)?;
         file.write_at(&self.header.encode(), 0)?;
         let segment = Segment::new(medium, name.into(), self.header.clone(), file.clone());
-        let mut output = Output { file, segment, bytes: Vec::new(), erased: HashSet::new() };
+        let mut output =
+            Output { file, segment, bytes: Vec::new(), erased: HashSet::new(), key_bytes: 0 };
         for source in &self.sources {
             self.copy(source, shared, &mut output, pause)?;
         }
         output.flush()?;
         output.file.sync()?;
-        Ok((output.segment, output.erased))
+        Ok(output)
     }
 
     fn copy(
@@ -226,6 +229,7 @@ struct Output {
     /// Of the segment's end, not written yet.
     bytes: Vec<u8>,
     erased: HashSet<Position>,
+    key_bytes: u64,
 }
 
 impl Output {
@@ -248,6 +252,7 @@ impl Output {
                 }
             };
             let len = (self.bytes.len() - start) as u64;
+            self.key_bytes += if *bare == Some(Bare::Removed) { len } else { 0 };
             self.segment.add(stored.body.position(), stored.body.time(), topic, len);
         }
         if self.bytes.len() >= PIECE { self.flush() } else { Ok(()) }

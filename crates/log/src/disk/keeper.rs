@@ -3,13 +3,13 @@
 //! file is; what fails is tried again at the next pass, and never stops the log.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -22,6 +22,7 @@ use super::tests::Mutation;
 use super::{
     DiskConfig, Durability, Medium,
     age::expire,
+    choose::{Weight, pick},
     compact::{CompactError, Job, Rewritten},
     erase,
     format::SEGMENT_HEADER,
@@ -39,9 +40,23 @@ const SCRUB_AFTER: Millis = 25 * 60 * 1000;
 /// A segment that could not be rewritten is not tried again for so long, in milliseconds of
 /// uptime.
 const PUT_OFF: Millis = 10 * 1000;
-/// So many segments in a row that together are no larger than one become one.
-const MANY_SMALL: usize = 8;
 const HEADER: u64 = SEGMENT_HEADER as u64;
+
+/// What a rewritten segment holds beside what is shown.
+#[derive(Debug)]
+pub(crate) struct Overhead {
+    bytes: u64,
+    /// Those of them that are events only there for their keys.
+    keys: u64,
+    /// Keys from this time on were kept.
+    keys_since: Millis,
+}
+
+/// Segments to give back, and what is hidden with that.
+struct ToReclaim {
+    run: Range<usize>,
+    more: Vec<(Topic, Position)>,
+}
 
 /// The way to the keeper, and its end.
 #[derive(Debug)]
@@ -84,10 +99,14 @@ pub(crate) struct Keeper {
     pub(crate) to_overwrite: Vec<Position>,
     /// By segment: until when it is not tried again.
     pub(crate) put_off: HashMap<Arc<str>, Millis>,
+    /// Segments that failed in this pass.
+    pub(crate) failed: HashSet<Arc<str>>,
+    /// Segments that failed together with others.
+    pub(crate) alone: HashSet<Arc<str>>,
     /// It was told that states are dropped.
     pub(crate) told_of_states: bool,
-    /// By segment that was rewritten: what of it could not be done without, and when.
-    pub(crate) rewritten: HashMap<Arc<str>, (u64, Millis)>,
+    /// By segment that was rewritten: what of it could not be done without.
+    pub(crate) rewritten: HashMap<Arc<str>, Overhead>,
     /// What was last complained of.
     pub(crate) warned: Option<String>,
 }
@@ -109,8 +128,11 @@ impl Handle {
     pub(crate) fn maintain(&self) -> oneshot::Receiver<()> {
         let (reply, done) = oneshot::channel();
         if let Some(wake) = &self.wake {
-            self.waiters.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
-            wake.look();
+            let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+            waiters.push(reply);
+            if !wake.look() {
+                waiters.clear();
+            }
         }
         done
     }
@@ -125,10 +147,10 @@ impl Handle {
 }
 
 impl Wake {
-    /// There may be something to do.
-    pub(crate) fn look(&self) {
+    /// There may be something to do; `false` if nobody is there to do it.
+    pub(crate) fn look(&self) -> bool {
         // If there is one waiting it is as good as this.
-        let _ = self.0.try_send(());
+        !matches!(self.0.try_send(()), Err(TrySendError::Disconnected(())))
     }
 }
 
@@ -173,6 +195,7 @@ impl Keeper {
 
     /// Each step is tried whatever became of the one before it; the first failure is told.
     fn try_pass(&mut self) -> Result<(), String> {
+        self.failed.clear();
         let removed = self.drain_removals();
         let erased = self.finish_erasures();
         let expired = self.expire();
@@ -227,21 +250,41 @@ impl Keeper {
         let mut done = Ok(());
         while self.is_over() && !self.closing.load(Ordering::Relaxed) {
             self.look_at_all();
-            if let Some(run) = self.worth_compacting() {
-                done = done.and(self.reclaim(run, &[], true));
-                continue;
-            }
-            let Some((at, states_too)) = self.to_drop() else { break };
-            if states_too && !std::mem::replace(&mut self.told_of_states, true) {
-                tracing::warn!(
-                    "states that are to be kept take more than max_bytes: the oldest are dropped"
-                );
-            }
-            let more = self.index.read().held_by(at, states_too);
-            let run = if at == 0 { 0..1 } else { self.room_before(at)..at + 1 };
+            let gaining = self.worth_compacting().map(|run| ToReclaim { run, more: Vec::new() });
+            let Some(ToReclaim { run, more }) = gaining.or_else(|| self.run_to_drop()) else {
+                break;
+            };
             done = done.and(self.reclaim(run, &more, true));
         }
+        if done.is_err() && self.is_over() && self.index.read().stopped.is_some() {
+            // There is no room to write what is to stay of the oldest: then all of it goes.
+            let states_too = self.index.read().held_by(0, true);
+            self.index.write().hide(&states_too);
+            return self.unlink_oldest();
+        }
         done
+    }
+
+    /// The oldest segments that are to go, and what of them is hidden with that.
+    fn run_to_drop(&mut self) -> Option<ToReclaim> {
+        let index = self.index.read();
+        if index
+            .sealed()
+            .first()
+            .is_some_and(|s| index.shows_nothing(s) && !self.is_put_off(&s.name))
+        {
+            return Some(ToReclaim { run: 0..1, more: Vec::new() });
+        }
+        drop(index);
+        let (at, states_too) = self.to_drop()?;
+        if states_too && !std::mem::replace(&mut self.told_of_states, true) {
+            tracing::warn!(
+                "states that are to be kept take more than max_bytes: the oldest are dropped"
+            );
+        }
+        let more = self.index.read().held_by(at, states_too);
+        let run = if at == 0 { 0..1 } else { self.room_before(at)..at + 1 };
+        Some(ToReclaim { run, more })
     }
 
     fn is_over(&self) -> bool {
@@ -269,7 +312,7 @@ impl Keeper {
         let mut sum = 0;
         let fits = |segment: &&Segment| {
             sum += segment.len;
-            sum <= full && !self.is_put_off(&segment.name)
+            sum <= full && !self.is_put_off(&segment.name) && !self.alone.contains(&segment.name)
         };
         at - index.segments[..at].iter().rev().take_while(fits).count()
     }
@@ -313,6 +356,10 @@ impl Keeper {
     /// What was erased while its segment was rewritten is overwritten in the new one.
     fn finish_erasures(&mut self) -> Result<(), String> {
         if !self.to_overwrite.is_empty() {
+            // The erasure itself must be as safe as what it takes.
+            if self.config.durability != Durability::Sync && !self.queue.sync() {
+                return Err("an erasure is not on the disk yet".into());
+            }
             erase::overwrite(&self.index, &self.to_overwrite).map_err(|e| e.to_string())?;
             self.to_overwrite.clear();
         }
@@ -321,7 +368,8 @@ impl Keeper {
 
     /// A segment that could not be rewritten is left alone for a while.
     fn is_put_off(&self, name: &Arc<str>) -> bool {
-        self.put_off.get(name).is_some_and(|until| (self.config.uptime)() < *until)
+        self.failed.contains(name)
+            || self.put_off.get(name).is_some_and(|until| (self.config.uptime)() < *until)
     }
 
     /// Looks again at how much of a segment is shown: at one in each pass, as it takes a look
@@ -347,6 +395,8 @@ impl Keeper {
         let live = |segment: &Segment| (segment.name.clone(), index.live_bytes(segment));
         self.live = index.sealed().iter().map(live).collect();
         self.rewritten.retain(|name, _| self.live.contains_key(name));
+        self.put_off.retain(|name, _| self.live.contains_key(name));
+        self.alone.retain(|name| self.live.contains_key(name));
     }
 
     /// Notes where heads are to be scrubbed, and has an active segment sealed in time.
@@ -375,9 +425,14 @@ impl Keeper {
         let index = self.index.read();
         let sealed = index.sealed();
         let weigh = |segment: &Segment| {
-            let known = self.live.get(&segment.name).filter(|_| !self.is_put_off(&segment.name));
-            let live = known.map_or(segment.len, |live| live + HEADER + self.overhead(segment));
-            Weight { len: segment.len, live: live.min(segment.len) }
+            let live = self.live.get(&segment.name);
+            let live = live.map_or(segment.len, |live| live + HEADER + self.overhead(segment));
+            let weight = Weight {
+                len: segment.len,
+                live: live.min(segment.len),
+                alone: self.alone.contains(&segment.name),
+            };
+            (!self.is_put_off(&segment.name)).then_some(weight)
         };
         let weights: Vec<_> = sealed.iter().map(weigh).collect();
         let due =
@@ -387,13 +442,21 @@ impl Keeper {
             .or_else(|| scrub.map(|at| at..at + 1))
     }
 
-    /// What a rewritten segment holds beside what is shown and can't do without: erasures, and
-    /// keys until their time is over.
+    /// What a rewritten segment can't do without: erasures, and keys until their time is over or
+    /// their room is needed.
     fn overhead(&self, segment: &Segment) -> u64 {
-        let Some((bytes, at)) = self.rewritten.get(&segment.name) else { return 0 };
-        let over = segment.newest_key.saturating_add(self.config.idempotency_window);
-        let keys_are_over = *at <= over && (self.config.clock)() > over;
-        if keys_are_over { 0 } else { *bytes }
+        let Some(overhead) = self.rewritten.get(&segment.name) else { return 0 };
+        let since = self.keys_since();
+        let keys_are_over = overhead.keys_since <= segment.newest_key && since > segment.newest_key;
+        if keys_are_over { overhead.bytes - overhead.keys } else { overhead.bytes }
+    }
+
+    /// Keys of events that are gone are kept from this time on; none if the log is over its limit.
+    fn keys_since(&self) -> Millis {
+        if self.is_over() {
+            return Millis::MAX;
+        }
+        (self.config.clock)().saturating_sub(self.config.idempotency_window)
     }
 
     fn live_bytes_of(&self, name: &Arc<str>) -> u64 {
@@ -414,11 +477,21 @@ impl Keeper {
             self.index.read().sealed()[run.clone()].iter().map(|s| s.name.clone()).collect();
         let done = self.try_to_reclaim(run, more, hurry);
         if done.is_err() {
-            // Left alone for a while, so that others have their turn.
-            let until = (self.config.uptime)() + PUT_OFF;
-            self.put_off.extend(names.into_iter().map(|name| (name, until)));
+            self.note_failure(names);
         }
         done
+    }
+
+    /// Of several it is not known which is to blame: they are tried one by one. One alone is left
+    /// alone for a while, and for the rest of the pass, so that others have their turn.
+    fn note_failure(&mut self, names: Vec<Arc<str>>) {
+        if names.len() > 1 {
+            self.alone.extend(names);
+            return;
+        }
+        let until = (self.config.uptime)() + PUT_OFF;
+        self.failed.extend(names.iter().cloned());
+        self.put_off.extend(names.into_iter().map(|name| (name, until)));
     }
 
     fn try_to_reclaim(
@@ -431,7 +504,7 @@ impl Keeper {
         if self.config.durability != Durability::Sync && !self.queue.sync() {
             return Err("what is newer is not on the disk yet".into());
         }
-        let keys_since = (self.config.clock)().saturating_sub(self.config.idempotency_window);
+        let keys_since = self.keys_since();
         let index = self.index.read();
         let Some(job) = Job::new(&index, run.clone(), more, keys_since) else { return Ok(()) };
         let shown = index.sealed()[run.clone()].iter().any(|s| !index.shows_nothing_but(s, more));
@@ -440,8 +513,7 @@ impl Keeper {
         drop(index);
         #[cfg(test)]
         let job = if self.mutated(Mutation::CompactTooMuch) { job.hiding_more() } else { job };
-        let over = self.is_over();
-        if run.start == 0 && !shown && (over || !keyed) {
+        if run.start == 0 && !shown && !keyed {
             self.index.write().hide(more);
             return (0..run.len()).try_for_each(|_| self.unlink_oldest());
         }
@@ -487,7 +559,8 @@ impl Keeper {
         };
         let live = self.live_bytes_of(&name);
         self.live.insert(name.clone(), live);
-        self.rewritten.insert(name.clone(), (len - live.min(len), (self.config.clock)()));
+        let (bytes, keys) = (len - live.min(len), new.key_bytes.min(len - live.min(len)));
+        self.rewritten.insert(name.clone(), Overhead { bytes, keys, keys_since: job.keys_since });
         tracing::debug!(segment = &*name, bytes = len, "compacted segments");
         self.to_overwrite.extend(late);
         self.to_remove.extend(job.sources.iter().map(|source| source.name.clone()));
@@ -499,55 +572,5 @@ impl Keeper {
 impl Keeper {
     fn mutated(&self, mutation: Mutation) -> bool {
         self.config.mutation == Some(mutation)
-    }
-}
-
-/// What a segment takes, and how much of that is shown.
-#[derive(Debug, Clone, Copy)]
-struct Weight {
-    len: u64,
-    live: u64,
-}
-
-/// The run that gives back most, if that is at least half of it; or else many small ones.
-fn pick(weights: &[Weight], full: u64) -> Option<Range<usize>> {
-    let mut best: Option<(u64, Range<usize>)> = None;
-    for start in 0..weights.len() {
-        let (mut len, mut live) = (0, 0);
-        for (i, weight) in weights[start..].iter().enumerate() {
-            (len, live) = (len + weight.len, live + weight.live);
-            if live > full && i > 0 {
-                break;
-            }
-            let gain = len - live;
-            let worth = gain * 2 >= len || (i + 1 >= MANY_SMALL && len <= full);
-            let better = best.as_ref().is_none_or(|(most, run)| (gain, i + 1) > (*most, run.len()));
-            if worth && better {
-                best = Some((gain, start..start + i + 1));
-            }
-        }
-    }
-    best.map(|(_, run)| run)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn picked(weights: &[(u64, u64)]) -> Option<Range<usize>> {
-        let weights: Vec<_> =
-            weights.iter().map(|(len, live)| Weight { len: *len, live: *live }).collect();
-        pick(&weights, 100)
-    }
-
-    #[test]
-    fn what_is_worth_compacting() {
-        assert_eq!(picked(&[]), None);
-        assert_eq!(picked(&[(100, 100), (100, 51)]), None);
-        assert_eq!(picked(&[(100, 100), (100, 50)]), Some(1..2));
-        assert_eq!(picked(&[(100, 30), (100, 30), (100, 30), (100, 30)]), Some(0..3));
-        assert_eq!(picked(&[(2, 2); 7]), None);
-        assert_eq!(picked(&[(2, 2); 9]), Some(0..9));
-        assert_eq!(picked(&[(300, 120), (100, 100)]), Some(0..1), "however large it is");
     }
 }

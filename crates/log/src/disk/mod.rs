@@ -3,7 +3,8 @@
 //!
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
 //! * `open` recovers; `writer` appends, `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
-//! * `keeper` takes away what is over its limits: `age` finds what is too old, `compact` rewrites.
+//! * `keeper` takes away what is over its limits: `age` finds what is too old, `choose`
+//!   what is worth it, `compact` rewrites.
 //! * `survey` looks at the files from outside.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
@@ -11,6 +12,7 @@
 //! writes new ones, and overwrites in them what was erased while it did.
 
 mod age;
+mod choose;
 mod compact;
 mod erase;
 mod file;
@@ -31,7 +33,7 @@ mod tests;
 mod writer;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     thread::JoinHandle,
     time::Duration,
@@ -168,6 +170,8 @@ impl DiskLog {
             to_remove: VecDeque::new(),
             to_overwrite: Vec::new(),
             put_off: HashMap::new(),
+            failed: HashSet::new(),
+            alone: HashSet::new(),
             told_of_states: false,
             rewritten: HashMap::new(),
             warned: None,

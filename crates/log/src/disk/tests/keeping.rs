@@ -393,3 +393,40 @@ async fn maintenance_is_answered_once_it_is_done() {
     log.maintain().await;
     assert_eq!(at_answer, log.bytes());
 }
+
+#[tokio::test]
+async fn many_small_segments_that_cannot_be_merged_do_not_keep_it_busy() {
+    let (m, r) = (Faulty::new(), Retention::bytes(1 << 20));
+    for n in 0..10 {
+        let log = open(m.clone(), r.clone(), Durability::Sync).unwrap();
+        publish(&log, "a", &n.to_string()).await;
+        log.close().await;
+    }
+    let log = open(m.clone(), r, Durability::Sync).unwrap();
+    m.ill.no_new_files.store(true, Ordering::SeqCst);
+    tokio::time::timeout(DEADLINE, log.maintain()).await.expect("a pass comes to an end");
+    assert_eq!(page(&log, "a", Position::START).await.0.len(), 10);
+}
+
+/// Keys of events that are gone are kept while there is room, and no longer.
+#[tokio::test]
+async fn keys_do_not_crowd_out_events() {
+    let mut r = Retention::bytes(1 << 20);
+    r.rules = vec![rule("state/*", |r| r.keep = Some(Keep::Latest))];
+    let log = open(ModelMedium::new(), r, Durability::None).unwrap();
+    publish(&log, "state/0", "s").await;
+    for n in 0..15_000 {
+        let key = format!("0f8fad5b-d9cb-469f-a165-7086{n:08}").into();
+        let key = Some(IdempotencyKey { scope: "sensor".into(), key });
+        let event = NewEvent::new("temperature".parse().unwrap(), "x".repeat(60));
+        log.append(event.into(), AppendOptions { key, ..Default::default() }).await.unwrap();
+        if n % 300 == 0 {
+            log.maintain().await;
+        }
+    }
+    log.maintain().await;
+    assert!(log.bytes() <= 1 << 20, "{} bytes", log.bytes());
+    let shown = page(&log, "temperature", Position::START).await.0.len();
+    assert!(shown > 4_000, "only {shown} are shown");
+    assert_eq!(page(&log, "state/0", Position::START).await.0, ["s"]);
+}
