@@ -2,9 +2,9 @@
 //! into one sync, and readers that see only what is committed.
 //!
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
-//! * `open` recovers; `writer` appends, `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
+//! * `open` recovers; `queue` is the way to the `writer`, which appends; `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
 //! * `keeper` takes away what is over its limits: `age` finds what is too old, `choose`
-//!   what is worth it, `compact` rewrites.
+//!   what is worth it, `reclaim` gives it back, `compact` rewrites.
 //! * `survey` looks at the files from outside.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
@@ -24,7 +24,9 @@ mod keeper;
 mod medium;
 mod open;
 mod persist;
+mod queue;
 mod read;
+mod reclaim;
 mod scan;
 mod segment;
 mod survey;
@@ -52,8 +54,8 @@ use self::{
     index::SharedIndex,
     keeper::Keeper,
     open::Recovered,
+    queue::{Command, Queue},
     read::View,
-    writer::{Command, Queue},
 };
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Epochs,
@@ -206,7 +208,7 @@ impl Log for DiskLog {
             self.queue
                 .send(bytes, |permit| Command::Append { batch, options, reply, permit })
                 .await?;
-            answer.await.unwrap_or_else(|_| Err(writer::stopped()))
+            answer.await.unwrap_or_else(|_| Err(queue::stopped()))
         })
     }
 
@@ -261,7 +263,7 @@ impl Log for DiskLog {
             let (reply, answer) = oneshot::channel();
             let bytes = 8 * positions.len();
             self.queue.send(bytes, |permit| Command::Erase { positions, reply, permit }).await?;
-            answer.await.unwrap_or_else(|_| Err(writer::stopped()))
+            answer.await.unwrap_or_else(|_| Err(queue::stopped()))
         })
     }
 
