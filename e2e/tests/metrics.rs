@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use eventwall_testkit::{Follower, Server, get, post, until};
+use eventwall_testkit::{Connection, Follower, Server, Setup, get, post, until};
 
 #[test]
 fn probes_answer() {
@@ -46,9 +46,30 @@ fn metrics_count_what_happens() {
     gap.wait("a gap", |seen| seen.told().contains(&"gap"));
     assert_eq!(metric(&server, "eventwall_gaps_total{reason=\"unknown\"} "), 1.0);
     assert_eq!(get(server.addr, "/nowhere", &[]).status, 404);
-    assert_eq!(metric(&server, "eventwall_refusals_total{status=\"404\"} "), 1.0);
+    assert_eq!(
+        metric(&server, "eventwall_refusals_total{status=\"404\",reason=\"not_found\"} "),
+        1.0
+    );
     drop((followers, gap));
     until("the subscribers are gone", || metric(&server, "eventwall_subscribers ") == 0.0);
+}
+
+#[test]
+fn who_is_turned_away_is_counted_streams_too() {
+    let server = Setup::default().arg("--max-connections").arg("2").start();
+    let follower = Follower::start(server.addr, "/topics/a", &[]);
+    follower.wait("the first tick", |seen| !seen.events.is_empty());
+    let held = Connection::open(server.addr).unwrap();
+    let full = |headers: &[&str]| get(server.addr, "/topics/a", headers).text();
+    until("the server is full", || full(&[]).contains("the server is full"));
+    assert!(full(&["Accept: text/event-stream"]).starts_with("retry: "));
+    drop(held);
+    until("there is room again", || get(server.addr, "/healthz", &[]).status == 200);
+    let counted = |status: u16| {
+        let name = format!("eventwall_refusals_total{{status=\"{status}\",reason=\"full\"}} ");
+        metric(&server, &name)
+    };
+    assert!(counted(200) == 1.0 && counted(503) >= 1.0);
 }
 
 #[test]

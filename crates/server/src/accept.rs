@@ -249,7 +249,7 @@ async fn answer(router: Router, app: &App, full: bool, mut request: Request<Inco
         router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
     let (status, took) = (response.status().as_u16(), began.elapsed());
     tracing::debug!(%method, %uri, status, ?took, "answered");
-    app.metrics.answered(response.status());
+    app.metrics.answered(&response);
     // Before HTTP/1.1 there were no chunks: what has no length ends with its connection.
     let endless = version < Version::HTTP_11 && response.body().size_hint().exact().is_none();
     if endless {

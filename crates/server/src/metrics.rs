@@ -31,6 +31,39 @@ pub(crate) struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refusal {
     status: u16,
+    reason: &'static str,
+}
+
+/// Marks the answer of a server that takes nobody in just now: a stream gets it as a `200`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TurnedAway {
+    Full,
+    Stopping,
+}
+
+impl Refusal {
+    /// `None` if the request was not refused.
+    fn of<B>(response: &http::Response<B>) -> Option<Self> {
+        let status = response.status();
+        let reason = match (response.extensions().get::<TurnedAway>(), status.as_u16()) {
+            (Some(TurnedAway::Full), _) => "full",
+            (Some(TurnedAway::Stopping), _) => "stopping",
+            (None, ..400) => return None,
+            (None, 400) => "malformed",
+            (None, 403) => "forbidden",
+            (None, 404) => "not_found",
+            (None, 405) => "method",
+            (None, 408) => "slow",
+            (None, 412) => "condition",
+            (None, 413 | 431) => "too_large",
+            (None, 415) => "media_type",
+            (None, 422) => "key_reused",
+            (None, 503) => "log",
+            (None, ..500) => "other",
+            (None, _) => "error",
+        };
+        Some(Self { status: status.as_u16(), reason })
+    }
 }
 
 impl Metrics {
@@ -46,18 +79,21 @@ impl Metrics {
         let to = &mut new.registry;
         hub.metrics().register(to);
         to.register("connections", "Connections that are open now", new.connections.clone());
-        drop(new.refusals.get_or_create(&Refusal { status: 503 }));
+        // There from the beginning, so that the first one is a change.
+        for reason in ["full", "stopping", "log"] {
+            drop(new.refusals.get_or_create(&Refusal { status: 503, reason }));
+        }
         let slow = "Connections cut because their peer took no data for too long";
         to.register("slow_peers", slow, new.slow_peers.clone());
-        to.register("refusals", "Requests refused, by status", new.refusals.clone());
+        to.register("refusals", "Requests refused, by status and reason", new.refusals.clone());
         to.register_with_unit("log", "What the log takes", Unit::Bytes, new.log_bytes.clone());
         to.register("log_end_position", "The last position in the log", new.log_end.clone());
         new
     }
 
-    pub(crate) fn answered(&self, status: StatusCode) {
-        if status.is_client_error() || status.is_server_error() {
-            self.refusals.get_or_create(&Refusal { status: status.as_u16() }).inc();
+    pub(crate) fn answered<B>(&self, response: &http::Response<B>) {
+        if let Some(refusal) = Refusal::of(response) {
+            self.refusals.get_or_create(&refusal).inc();
         }
     }
 

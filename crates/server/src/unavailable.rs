@@ -12,7 +12,7 @@ use axum::{
 use eventwall_hub::retry_frame;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
-use crate::{App, Limits, Problem, stream::spread};
+use crate::{App, Limits, Problem, metrics::TurnedAway, stream::spread};
 
 /// Marks a request on a connection beyond the limit.
 #[derive(Debug, Clone, Copy)]
@@ -27,10 +27,10 @@ pub(crate) async fn refuse(
     let settings = app.settings();
     let limits = &settings.limits;
     if request.extensions().get::<ServerIsFull>().is_some() {
-        return unavailable(request.headers(), limits, "the server is full");
+        return unavailable(request.headers(), limits, TurnedAway::Full);
     }
     if app.drain.is_draining() && !is_probe(request.uri().path()) {
-        return unavailable(request.headers(), limits, "the server is shutting down");
+        return unavailable(request.headers(), limits, TurnedAway::Stopping);
     }
     next.run(request).await
 }
@@ -54,7 +54,13 @@ pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-pub(crate) fn unavailable(headers: &HeaderMap, limits: &Limits, why: &str) -> Response {
+fn unavailable(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response {
+    let mut response = turn_away(headers, limits, why);
+    response.extensions_mut().insert(why);
+    response
+}
+
+fn turn_away(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response {
     if wants_stream(headers) {
         let head = [
             (header::CONTENT_TYPE, "text/event-stream"),
@@ -65,6 +71,10 @@ pub(crate) fn unavailable(headers: &HeaderMap, limits: &Limits, why: &str) -> Re
         ];
         return (head, retry_frame(spread(limits.drain_window))).into_response();
     }
+    let why = match why {
+        TurnedAway::Full => "the server is full",
+        TurnedAway::Stopping => "the server is shutting down",
+    };
     let problem =
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: try again shortly"));
     let close = http::HeaderValue::from_static("close");
