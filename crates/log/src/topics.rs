@@ -236,6 +236,18 @@ impl Topics {
         self.emptied += usize::from(!was_empty);
     }
 
+    /// After all was recalled: a topic of which only removed events are left in the files, and
+    /// which was not recalled, is one of the forgotten.
+    pub(crate) fn forget_unrecalled(&mut self) {
+        let forgotten = self.forgotten;
+        for state in self.known.values_mut() {
+            if state.is_empty() && state.last < forgotten {
+                state.last = forgotten;
+                state.hide(forgotten);
+            }
+        }
+    }
+
     fn forget_half(&mut self) {
         let mut marks: Vec<u64> =
             self.known.values().filter(|t| t.is_empty()).map(|t| t.last.0).collect();
@@ -271,6 +283,21 @@ mod tests {
         assert_eq!(gap("a", 1), None);
         assert_eq!(gap("b", 1), Some(Position(2)));
         assert_eq!(gap("c", 0), None);
+    }
+
+    #[test]
+    fn what_is_left_of_a_forgotten_topic_hides_no_gap() {
+        let mut topics = Topics::default();
+        topics.added(&topic("a"), Position(5), Position(0), 1);
+        topics.removed(&topic("a"), Position(5));
+        topics.added(&topic("b"), Position(6), Position(0), 1);
+        topics.forget_up_to(Position(10));
+        topics.forget_unrecalled();
+        let gap = |name: &str, after| {
+            topics.removed_after(&Filter::topics([topic(name)]), Position(after))
+        };
+        assert_eq!(gap("a", 7), Some(Position(10)));
+        assert_eq!(gap("b", 6), None, "what is shown of it knows better");
     }
 
     #[test]

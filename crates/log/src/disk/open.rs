@@ -367,6 +367,7 @@ impl<'a> Recovery<'a> {
         if gone > known {
             self.index.topics.forget_up_to(gone);
         }
+        self.index.topics.forget_unrecalled();
         self.index.gone = gone;
         let erased = Arc::make_mut(&mut self.index.erased);
         erased.retain(|position| *position > removed);
