@@ -2,7 +2,7 @@
 // Owns writing and sending a post; never shows one (it comes back over the stream)
 // and never throws away text that was not sent.
 
-import { byId, say } from "./dom.js";
+import { byId, say, setBusy, tell } from "./dom.js";
 import { complaints, FIELDS, LIMITS } from "./draft.js";
 import { Field } from "./field.js";
 import { postsUrl } from "./page.js";
@@ -121,15 +121,13 @@ export class Composer {
 
   /** @param {string} words @param {boolean} [bad] */
   #tell(words, bad = false) {
-    say(this.#note, words);
-    this.#note.classList.toggle("bad", bad);
+    tell(this.#note, words, bad);
   }
 
-  // Not `disabled`: that would take the focus away from whoever pressed it.
   /** @param {boolean} sending */
   #busy(sending) {
     this.#sending = sending;
-    this.#button.setAttribute("aria-disabled", String(sending));
+    setBusy(this.#button, sending);
     say(this.#button, sending ? "Posting…" : "Post");
   }
 }

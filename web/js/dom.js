@@ -44,3 +44,24 @@ export function cloneOf(id) {
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/**
+ * Says in a note beside a control how it went.
+ * @param {Element} note
+ * @param {string} words
+ * @param {boolean} [bad]
+ */
+export function tell(note, words, bad = false) {
+  say(note, words);
+  note.classList.toggle("bad", bad);
+}
+
+/**
+ * Shows that a button's work goes on. Not `disabled`: that would take the focus away from whoever
+ * pressed it.
+ * @param {Element} button
+ * @param {boolean} busy
+ */
+export function setBusy(button, busy) {
+  button.setAttribute("aria-disabled", String(busy));
+}

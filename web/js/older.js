@@ -1,7 +1,7 @@
 // @ts-check
 // Owns the button for older posts; never loads two pages at once.
 
-import { byId, say } from "./dom.js";
+import { byId, say, setBusy } from "./dom.js";
 
 /** @typedef {import("./wire.js").HistoryPage} HistoryPage */
 
@@ -40,7 +40,7 @@ export class Older {
   /** @param {boolean} loading */
   #busy(loading) {
     this.#loading = loading;
-    this.#button.setAttribute("aria-disabled", String(loading));
+    setBusy(this.#button, loading);
     this.#button.textContent = loading ? "Loading…" : "Older posts";
   }
 }

@@ -2,7 +2,7 @@
 // Owns publishing an event by hand and showing the answer; never shows the event (it comes back
 // over the stream, if the stream follows its topic).
 
-import { byId, say } from "../../js/dom.js";
+import { byId, setBusy, tell } from "../../js/dom.js";
 import { ask, isRecord, reasonOf } from "../../js/wire.js";
 
 export class Publisher {
@@ -30,10 +30,10 @@ export class Publisher {
     this.#busy(true);
     try {
       const answer = await ask(this.#url, { method: "POST", body: this.#data.value });
-      if (answer.ok) this.#tell(isRecord(answer.body) ? `Stored as ${answer.body.id}` : "Shown to who follows, not stored");
-      else this.#tell(reasonOf(answer, `The hub answered ${answer.status}`), true);
+      if (answer.ok) tell(this.#note, isRecord(answer.body) ? `Stored as ${answer.body.id}` : "Shown to who follows, not stored");
+      else tell(this.#note, reasonOf(answer, `The hub answered ${answer.status}`), true);
     } catch {
-      this.#tell("The hub did not answer. Whether the event was stored is not known.", true);
+      tell(this.#note, "The hub did not answer. Whether the event was stored is not known.", true);
     } finally {
       this.#busy(false);
     }
@@ -46,17 +46,10 @@ export class Publisher {
     return `/topics/${encodeURIComponent(this.#topic.value)}${query.size ? `?${query}` : ""}`;
   }
 
-  /** @param {string} words @param {boolean} [bad] */
-  #tell(words, bad = false) {
-    say(this.#note, words);
-    this.#note.classList.toggle("bad", bad);
-  }
-
-  // Not `disabled`: that would take the focus away from whoever pressed it.
   /** @param {boolean} sending */
   #busy(sending) {
     this.#sending = sending;
-    this.#button.setAttribute("aria-disabled", String(sending));
-    if (sending) this.#tell("");
+    setBusy(this.#button, sending);
+    if (sending) tell(this.#note, "");
   }
 }
