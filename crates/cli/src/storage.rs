@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use etcetera::app_strategy::{AppStrategy as _, AppStrategyArgs, choose_native_strategy};
+use etcetera::app_strategy::{AppStrategy, AppStrategyArgs, choose_native_strategy};
 use eventwall_log::{
     DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, OpenReport,
     Retention, State, system_clock,
@@ -37,7 +37,8 @@ impl Storage {
             )),
             Store::Memory => Ok(Self::memory(retention)),
             Store::Disk => {
-                let (folder, config) = (data_folder(args)?, disk_config(args, retention));
+                let (folder, config) =
+                    (data_folder(args.data.clone())?, disk_config(args, retention));
                 let opening = tokio::task::spawn_blocking(move || Self::disk(&folder, config));
                 opening.await.map_err(|error| Failure::general(error.to_string()))?
             }
@@ -78,16 +79,19 @@ fn describe(folder: &Path, report: &OpenReport) -> String {
     )
 }
 
-fn data_folder(args: &ServeArgs) -> Result<PathBuf, Failure> {
-    args.data.clone().or_else(platform_folder).ok_or_else(|| {
+/// The folder that is named, or where this platform keeps a program's data; `XDG_DATA_HOME` has
+/// its say.
+pub(crate) fn data_folder(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let platforms = || platform().map(|folders| folders.data_dir());
+    named.or_else(platforms).ok_or_else(|| {
         Failure::usage("there is no home directory to keep the log in: name a folder with --data")
     })
 }
 
-/// Where this platform keeps a program's data; `XDG_DATA_HOME` has its say.
-pub(crate) fn platform_folder() -> Option<PathBuf> {
+/// This platform's folders for a program of this name.
+pub(crate) fn platform() -> Option<impl AppStrategy> {
     let app = AppStrategyArgs { app_name: "eventwall".into(), ..AppStrategyArgs::default() };
-    choose_native_strategy(app).ok().map(|folders| folders.data_dir())
+    choose_native_strategy(app).ok()
 }
 
 fn disk_config(args: &ServeArgs, retention: Retention) -> DiskConfig {

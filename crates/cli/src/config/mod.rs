@@ -12,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, error::ErrorKind};
-use etcetera::app_strategy::{AppStrategy as _, AppStrategyArgs, choose_native_strategy};
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use etcetera::AppStrategy as _;
 use eventwall_log::Rule;
 
 pub(crate) use self::sample::sample;
-use crate::{args::Cli, failure::Failure};
+use crate::{args::Cli, failure::Failure, storage::platform};
 
 /// The command line with what the settings file adds to it.
 pub(crate) struct Parsed {
@@ -51,7 +51,7 @@ enum ReadError {
 }
 
 fn read(words: &[OsString]) -> Result<Parsed, ReadError> {
-    let mut command = Cli::command();
+    let mut command = declared();
     let mut rules = Vec::new();
     if let Some(path) = settings_file(words) {
         let file = file::read(&path).map_err(ReadError::File)?;
@@ -66,15 +66,7 @@ fn read(words: &[OsString]) -> Result<Parsed, ReadError> {
 /// The file that is named, or the platform's if it is there. Only a server has one.
 fn settings_file(words: &[OsString]) -> Option<PathBuf> {
     // Not told apart from the rest yet: errors are for the real parsing.
-    let matches = match Cli::command().ignore_errors(true).try_get_matches_from(words) {
-        Ok(matches) => matches,
-        Err(error)
-            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
-        {
-            return None;
-        }
-        Err(_) => return None,
-    };
+    let matches = declared().ignore_errors(true).try_get_matches_from(words).ok()?;
     let named = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
     let named = match matches.subcommand() {
         None => named(&matches),
@@ -86,8 +78,7 @@ fn settings_file(words: &[OsString]) -> Option<PathBuf> {
 
 /// Where this platform keeps a program's settings; `XDG_CONFIG_HOME` has its say.
 fn platform_file() -> Option<PathBuf> {
-    let app = AppStrategyArgs { app_name: "eventwall".into(), ..AppStrategyArgs::default() };
-    choose_native_strategy(app).ok().map(|folders| folders.config_dir().join("eventwall.toml"))
+    platform().map(|folders| folders.config_dir().join("eventwall.toml"))
 }
 
 /// The declaration of the server's settings.

@@ -6,26 +6,20 @@ mod progress;
 mod restore;
 mod verify;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use eventwall_log::{FsMedium, Survey, survey};
 
 use self::progress::Progress;
-use crate::{args::LogCommand, failure::Failure, storage::platform_folder};
+use crate::{args::LogCommand, failure::Failure, storage::data_folder};
 
 pub(crate) fn log(command: LogCommand) -> Result<(), Failure> {
     match command {
-        LogCommand::Inspect { data } => inspect::inspect(&folder(data.data)?),
-        LogCommand::Verify { data } => verify::verify(&folder(data.data)?),
-        LogCommand::Backup { to, data } => backup::backup(&folder(data.data)?, &to),
-        LogCommand::Restore { from, data } => restore::restore(&from, &folder(data.data)?),
+        LogCommand::Inspect { data } => inspect::inspect(&data_folder(data.data)?),
+        LogCommand::Verify { data } => verify::verify(&data_folder(data.data)?),
+        LogCommand::Backup { to, data } => backup::backup(&data_folder(data.data)?, &to),
+        LogCommand::Restore { from, data } => restore::restore(&from, &data_folder(data.data)?),
     }
-}
-
-fn folder(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    named.or_else(platform_folder).ok_or_else(|| {
-        Failure::usage("there is no home directory to find the log in: name a folder with --data")
-    })
 }
 
 /// Reads the whole log of a folder, whoever else uses it.
