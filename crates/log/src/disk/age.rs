@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use super::{
-    format::Body,
     index::{BlockPlace, SharedIndex},
     scan::{Step, Walk},
 };
@@ -65,10 +64,8 @@ fn read(
             break;
         }
         after = stored.body.position();
-        match stored.body {
-            Body::Event(record) => drop(over.insert(record.topic.clone(), record.position)),
-            Body::Blank(record) => drop(over.insert(record.topic, record.position)),
-            Body::Erasure { .. } => {}
+        if let Some(record) = stored.body.record() {
+            over.insert(record.topic.clone(), record.position);
         }
     }
     Ok((over, after))

@@ -237,22 +237,16 @@ impl Output {
     fn write(&mut self, batch: &[(Stored, Option<Bare>)]) -> io::Result<()> {
         for (i, (stored, bare)) in batch.iter().enumerate() {
             let (start, more) = (self.bytes.len(), i + 1 < batch.len());
-            let topic = match &stored.body {
-                Body::Event(record) => {
-                    self.event(record, more, *bare);
-                    Some(&record.topic)
-                }
-                Body::Blank(record) => {
-                    self.event(record, more, *bare);
-                    Some(&record.topic)
-                }
-                Body::Erasure { position, time, erased } => {
-                    encode_erasure(&mut self.bytes, (*position, *time), erased, 0);
-                    None
-                }
-            };
+            if let Body::Erasure { position, time, erased } = &stored.body {
+                encode_erasure(&mut self.bytes, (*position, *time), erased, 0);
+            }
+            let record = stored.body.record();
+            if let Some(record) = record {
+                self.event(record, more, *bare);
+            }
             let len = (self.bytes.len() - start) as u64;
             self.key_bytes += if *bare == Some(Bare::Removed) { len } else { 0 };
+            let topic = record.map(|record| &record.topic);
             self.segment.add(stored.body.position(), stored.body.time(), topic, len);
         }
         if self.bytes.len() >= PIECE { self.flush() } else { Ok(()) }

@@ -141,6 +141,15 @@ impl Body {
         !matches!(self, Self::Erasure { .. })
     }
 
+    /// What an event says, but for its data if that is damaged or gone.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Event(record) => Some(record),
+            Self::Blank(record) => Some(record),
+            Self::Erasure { .. } => None,
+        }
+    }
+
     pub(crate) fn time(&self) -> Millis {
         match self {
             Self::Event(record) => record.time,
