@@ -57,9 +57,7 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Problem> {
 
 fn check_host(host: &str, settings: &Settings) -> Result<(), Problem> {
     let name = without_port(host);
-    if is_loopback(name)
-        || settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
-    {
+    if is_loopback(name) || is_allowed_name(name, settings) {
         return Ok(());
     }
     Err(forbidden(format!(
