@@ -25,10 +25,27 @@ pub(crate) struct Buckets {
     bytes: u64,
 }
 
+impl FromIterator<Bucket> for Buckets {
+    /// As they were, oldest first.
+    fn from_iter<I: IntoIterator<Item = Bucket>>(buckets: I) -> Self {
+        let oldest_first: VecDeque<Bucket> = buckets.into_iter().collect();
+        let sum = |of: fn(&Bucket) -> u64| oldest_first.iter().map(of).sum();
+        Self { events: sum(|b| b.events), bytes: sum(|b| b.bytes), oldest_first }
+    }
+}
+
 impl Buckets {
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Bucket> {
+        self.oldest_first.iter()
+    }
+
     /// Takes in the next events, and answers up to which position the topic is now over its
-    /// limits.
+    /// limits. What is counted already is not counted again.
     pub(crate) fn add(&mut self, new: Bucket, limits: &Limits) -> Option<Position> {
+        if self.oldest_first.back().is_some_and(|newest| newest.last >= new.last) {
+            return None;
+        }
         self.events += new.events;
         self.bytes += new.bytes;
         match self.oldest_first.back_mut() {

@@ -2,10 +2,34 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{IdempotencyKey, Millis, Position, Topic};
+use crate::{IdempotencyKey, Millis, Position, Record, Topic};
 
 /// Keys remembered at most; beyond, the oldest go before their window ends.
-const MAX_KEYS: usize = 100_000;
+pub(crate) const MAX_KEYS: usize = 100_000;
+
+/// A stored event's key, scoped to the first topic of its batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyUse {
+    pub(crate) topic: Topic,
+    pub(crate) key: IdempotencyKey,
+    pub(crate) fingerprint: [u8; 16],
+    pub(crate) position: Position,
+    pub(crate) time: Millis,
+}
+
+impl KeyUse {
+    /// `None` if the event has no key.
+    pub(crate) fn of(record: &Record, first: &Topic) -> Option<Self> {
+        let (scope, key) = record.fields.key.clone()?;
+        Some(Self {
+            topic: first.clone(),
+            key: IdempotencyKey { scope, key },
+            fingerprint: record.fields.fingerprint?,
+            position: record.position,
+            time: record.time,
+        })
+    }
+}
 
 /// What a key was used for.
 #[derive(Debug, Clone, PartialEq, Eq)]

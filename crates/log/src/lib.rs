@@ -33,13 +33,13 @@ pub use append::{
     NewEvent,
 };
 pub use disk::{
-    Damage, DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport,
+    DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport,
     SegmentSurvey, Survey, TornTail, survey,
 };
 pub use epochs::{EpochSpan, Epochs, Resolution};
 pub use filter::{Filter, Selection};
 pub use id::{Epoch, EventId, IdError, Position};
-pub use log::{BackPage, Budget, Capabilities, Entry, Log, Page, ReadError, ReadRange};
+pub use log::{BackPage, Budget, Capabilities, Damage, Entry, Log, Page, ReadError, ReadRange};
 pub use memory::MemoryLog;
 pub use pattern::{Pattern, PatternError};
 pub use record::{Fields, MAX_EVENT_NAME_BYTES, Record};

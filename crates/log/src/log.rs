@@ -105,6 +105,12 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// Whether appends are accepted; the reason in words if not.
     fn health(&self) -> Result<(), String>;
 
+    /// Stored bytes that were found not to be what was written, since it was opened. What lies
+    /// there is never shown; reading it is an error.
+    fn damage(&self) -> Vec<Damage> {
+        Vec::new()
+    }
+
     /// Stores what it acknowledged, releases what it holds, and takes no more events.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -201,6 +207,17 @@ pub struct Capabilities {
     pub retention_by_pattern: bool,
     /// What it acknowledged survives the process.
     pub durable: bool,
+}
+
+/// Stored bytes that are not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file, relative to the data directory.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
 }
 
 /// Why a read failed.

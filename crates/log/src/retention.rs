@@ -4,6 +4,8 @@
 
 use std::{fmt, str::FromStr};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{Millis, Pattern, PatternError, Topic, TopicError};
 
 /// Limits by which a log drops its oldest events. What is over a limit may go a little late,
@@ -100,6 +102,17 @@ impl Retention {
     #[must_use]
     pub fn limits_topics(&self) -> bool {
         self.limits != Limits::default() || !self.rules.is_empty()
+    }
+
+    /// Names the limits by which the events of topics are counted; `None` if there are none.
+    pub(crate) fn counting(&self) -> Option<[u8; 8]> {
+        let counts = |limits: &Limits| limits.max_events.is_some() || limits.max_bytes.is_some();
+        let of_rule = |rule: &Rule| rule.max_events.flatten().or(rule.max_bytes.flatten());
+        if !counts(&self.limits) && self.rules.iter().all(|rule| of_rule(rule).is_none()) {
+            return None;
+        }
+        let sum = Sha256::digest(format!("{:?} {:?}", self.limits, self.rules));
+        Some(std::array::from_fn(|i| sum[i]))
     }
 
     /// The shortest `max_age` of all.

@@ -6,7 +6,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     AppendError, AppendOptions, Batch, Epochs, ExpectedLast, Fields, IdempotencyKey, Millis,
-    NewEvent, Position, Record, Topic, append::MAX_FIELD_BYTES, keys::Keys, log::last_id,
+    NewEvent, Position, Record, Topic,
+    append::MAX_FIELD_BYTES,
+    keys::{KeyUse, Keys},
+    log::last_id,
     topics::Topics,
 };
 
@@ -43,14 +46,9 @@ impl Sequencer {
         self.next
     }
 
-    /// Recalls the idempotency key of a stored record, scoped to the first topic of its batch.
-    pub(crate) fn recall(&mut self, record: &Record, first: &Topic) {
-        if let (Some((scope, key)), Some(fingerprint)) =
-            (&record.fields.key, record.fields.fingerprint)
-        {
-            let key = IdempotencyKey { scope: scope.clone(), key: key.clone() };
-            self.keys.add(first, &key, fingerprint, (record.position, record.time));
-        }
+    /// Recalls the idempotency key of a stored event. They come in the order of the log.
+    pub(crate) fn recall(&mut self, used: &KeyUse) {
+        self.keys.add(&used.topic, &used.key, used.fingerprint, (used.position, used.time));
     }
 
     /// Places a batch after everything placed before.

@@ -21,6 +21,24 @@ pub(crate) struct Reach {
     pub(crate) hidden: Position,
 }
 
+/// Successive events of a topic, taken in as one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) held: Bucket,
+    /// The topic's last event before them, removed or not.
+    pub(crate) prev: Position,
+    /// The last of the topic's events that they say is gone.
+    pub(crate) lost: Position,
+}
+
+/// What is known of a topic whose events are counted, at some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) hidden: Position,
+    pub(crate) removed: Position,
+    pub(crate) buckets: Buckets,
+}
+
 /// One topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct TopicState {
@@ -73,6 +91,22 @@ impl TopicState {
         }
     }
 
+    /// Takes in a run of events: by what was counted of them, if that is known.
+    fn added_run(&mut self, run: &Run, counted: Option<&Counted>) {
+        if let (Some(buckets), Some(counted)) = (&mut self.buckets, counted) {
+            **buckets = counted.buckets.clone();
+            self.last = run.held.last;
+            self.hidden = self.hidden.max(counted.hidden);
+            self.removed = self.removed.max(counted.removed);
+        } else {
+            self.added(run.held);
+            if self.limits.keep == Keep::Latest {
+                self.hide(run.held.last.before());
+            }
+        }
+        self.hide(run.lost);
+    }
+
     /// Keeps the count that its limits need.
     fn limit(&mut self, limits: Limits) {
         self.limits = limits;
@@ -118,6 +152,19 @@ impl Topics {
 
     /// An event of so many bytes came in at `position`; `prev` is what its record says.
     pub(crate) fn added(&mut self, topic: &Topic, position: Position, prev: Position, bytes: u64) {
+        let held = Bucket { last: position, events: 1, bytes };
+        self.take_in(topic, prev, |state| state.added(held));
+    }
+
+    /// A run of events, of which more may be known than their number.
+    pub(crate) fn added_run(&mut self, topic: &Topic, run: &Run, counted: Option<&Counted>) {
+        self.take_in(topic, run.prev, |state| state.added_run(run, counted));
+        if self.emptied > MAX_EMPTIED {
+            self.forget_half();
+        }
+    }
+
+    fn take_in(&mut self, topic: &Topic, prev: Position, add: impl FnOnce(&mut TopicState)) {
         if !self.known.contains_key(topic) {
             // What is not here of it was removed.
             let mut state = TopicState { last: prev, ..TopicState::default() };
@@ -132,8 +179,21 @@ impl Topics {
             // Read from files in which what came between was compacted away.
             state.hide(prev);
         }
-        state.added(Bucket { last: position, events: 1, bytes });
+        add(state);
         self.highest_removed = self.highest_removed.max(state.removed);
+        self.emptied += usize::from(state.is_empty());
+    }
+
+    /// What is known of a topic whose events are counted; `None` of any other.
+    pub(crate) fn counted(&self, topic: &Topic) -> Option<Counted> {
+        let state = self.known.get(topic)?;
+        let buckets = Buckets::clone(state.buckets.as_ref()?);
+        Some(Counted { hidden: state.hidden, removed: state.removed, buckets })
+    }
+
+    /// The name as it is kept here, so that it is kept once.
+    pub(crate) fn interned(&self, topic: Topic) -> Topic {
+        self.known.get_key_value(&topic).map_or(topic, |(known, _)| known.clone())
     }
 
     /// Retention removed the topic's events up to `position`.

@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     refusals: Family<Refusal, Counter>,
     log_bytes: Gauge<i64, AtomicI64>,
     log_end: Gauge<i64, AtomicI64>,
+    log_damage: Gauge<i64, AtomicI64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,6 +76,7 @@ impl Metrics {
             refusals: Family::default(),
             log_bytes: Gauge::default(),
             log_end: Gauge::default(),
+            log_damage: Gauge::default(),
         };
         let to = &mut new.registry;
         hub.metrics().register(to);
@@ -88,6 +90,8 @@ impl Metrics {
         to.register("refusals", "Requests refused, by status and reason", new.refusals.clone());
         to.register_with_unit("log", "What the log takes", Unit::Bytes, new.log_bytes.clone());
         to.register("log_end_position", "The last position in the log", new.log_end.clone());
+        let damage = "Places in the log that were found to be damaged since the start";
+        to.register("log_damaged_places", damage, new.log_damage.clone());
         new
     }
 
@@ -101,6 +105,7 @@ impl Metrics {
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.log_bytes.set(number(hub.log().bytes()));
         self.log_end.set(number(hub.log().end().0));
+        self.log_damage.set(number(hub.log().damage().len() as u64));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::{
-    index::{BlockPlace, SharedIndex},
+    index::BlockPlace,
     scan::{Step, Walk},
+    shared_index::SharedIndex,
 };
 use crate::{Millis, Position, Topic, ages::AgeScan};
 

@@ -15,14 +15,16 @@ use super::{
         Bare, Body, SEGMENT_HEADER, SegmentHeader, Stored, encode_bare, encode_erasure,
         encode_event,
     },
-    index::{Index, SharedIndex},
-    scan::{STRANGE, Step, Walk},
-    segment::Segment,
+    index::Index,
+    scan::{STRANGE, Step, Walk, WalkError},
+    segment::{Added, Segment},
+    shared_index::SharedIndex,
+    summary::NOT_ITS_DATA,
 };
 use crate::{Millis, Position, Record, Topic};
 
-/// Bytes written at a time.
-const PIECE: usize = 1 << 20;
+/// Bytes read or written at a time.
+pub(crate) const PIECE: usize = 1 << 20;
 
 /// What to rewrite, as the index knew it when it was looked at.
 #[derive(Debug)]
@@ -60,17 +62,6 @@ pub(crate) struct Rewritten {
     pub(crate) erased: HashSet<Position>,
     /// Bytes of events that are only there for their keys.
     pub(crate) key_bytes: u64,
-}
-
-/// Why a rewriting was given up. It has left nothing behind.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CompactError {
-    #[error("{file} is damaged at byte {offset}: {what}")]
-    Damaged { file: String, offset: u64, what: &'static str },
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("the log is being closed")]
-    Closing,
 }
 
 impl Job {
@@ -122,13 +113,14 @@ impl Job {
         self
     }
 
-    /// Does it. `pause` is called after every piece of so many bytes, and ends it by an error.
+    /// Does it. `pause` is called after every piece of so many bytes, and ends it by an error. If
+    /// it is given up, it has left nothing behind.
     pub(crate) fn run(
         &self,
         medium: &Arc<dyn Medium>,
         shared: &SharedIndex,
-        pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
-    ) -> Result<Rewritten, CompactError> {
+        pause: &mut dyn FnMut(usize) -> Result<(), WalkError>,
+    ) -> Result<Rewritten, WalkError> {
         let name = Segment::file_name(&self.header);
         let temporary = format!("{}.new", name.trim_end_matches(".seg"));
         let written = self.write(medium, shared, (name, &temporary), pause);
@@ -145,8 +137,8 @@ impl Job {
         medium: &Arc<dyn Medium>,
         shared: &SharedIndex,
         (name, temporary): (String, &str),
-        pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
-    ) -> Result<Output, CompactError> {
+        pause: &mut dyn FnMut(usize) -> Result<(), WalkError>,
+    ) -> Result<Output, WalkError> {
         let file = medium.create(temporary)?;
         file.write_at(&self.header.encode(), 0)?;
         let segment = Segment::new(medium, name.into(), self.header.clone(), file.clone());
@@ -165,10 +157,10 @@ impl Job {
         source: &Source,
         shared: &SharedIndex,
         output: &mut Output,
-        pause: &mut dyn FnMut(usize) -> Result<(), CompactError>,
-    ) -> Result<(), CompactError> {
+        pause: &mut dyn FnMut(usize) -> Result<(), WalkError>,
+    ) -> Result<(), WalkError> {
         let damaged =
-            |offset, what| CompactError::Damaged { file: source.name.to_string(), offset, what };
+            |offset, what| WalkError::Damaged { file: source.name.to_string(), offset, what };
         let mut walk = Walk::new(source.file.get()?, SEGMENT_HEADER as u64, source.len);
         let (mut batch, mut paused_at) = (Vec::new(), 0);
         loop {
@@ -210,7 +202,7 @@ impl Job {
             || (matches!(stored.body, Body::Blank(_))
                 && shared.read().erased.contains(&record.position));
         if matches!(stored.body, Body::Blank(_)) && !erased && stored.bare.is_none() {
-            return Err("the checksum of an event's data is wrong");
+            return Err(NOT_ITS_DATA);
         }
         let shown = self.hidden.get(&record.topic).is_none_or(|hidden| record.position > *hidden);
         let keyed = record.fields.key.is_some() && record.time >= self.keys_since;
@@ -245,17 +237,15 @@ impl Output {
                 self.event(record, more, *bare);
             }
             let len = (self.bytes.len() - start) as u64;
-            self.key_bytes += if *bare == Some(Bare::Removed) { len } else { 0 };
-            let topic = record.map(|record| &record.topic);
-            self.segment.add(stored.body.position(), stored.body.time(), topic, len);
+            let removed = *bare == Some(Bare::Removed);
+            self.key_bytes += if removed { len } else { 0 };
+            let (position, time) = (stored.body.position(), stored.body.time());
+            self.segment.add(&Added { position, time, len, record, removed });
         }
         if self.bytes.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
     fn event(&mut self, record: &Record, more: bool, bare: Option<Bare>) {
-        if record.fields.key.is_some() {
-            self.segment.newest_key = record.time;
-        }
         match bare {
             None => encode_event(&mut self.bytes, record, more, 0),
             Some(why) => encode_bare(&mut self.bytes, record, more, why),

@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, io};
 
 use super::{
-    index::{BlockPlace, SharedIndex},
+    index::BlockPlace,
     scan::{Step, Walk},
+    shared_index::SharedIndex,
 };
 use crate::Position;
 

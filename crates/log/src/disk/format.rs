@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::input::Input;
 use crate::{Epoch, Fields, Millis, Position, Record, Topic};
 
 pub(crate) const SEGMENT_HEADER: usize = 80;
@@ -351,37 +352,6 @@ fn decode_fields(bytes: &[u8]) -> Option<(Topic, Option<Box<str>>, Fields)> {
     }
     fields.key = scope.zip(key);
     Some((topic?, event, fields))
-}
-
-/// Takes numbers off the front of bytes.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(n)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
 }
 
 #[cfg(test)]

@@ -5,15 +5,17 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     io,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::Arc,
 };
 
 use super::{
     MediumFile,
     format::SegmentHeader,
-    segment::{Segment, Span},
+    segment::{Added, Segment, Span},
 };
-use crate::{Entry, Epochs, Keep, Millis, Position, Topic, buckets::Bucket, topics::Topics};
+use crate::{
+    Damage, Entry, Epochs, Keep, Millis, Position, Topic, buckets::Bucket, topics::Topics,
+};
 
 /// Memory for the newest entries, in bytes: what tails read instead of the disk.
 const RECENT_BYTES: usize = 8 << 20;
@@ -35,6 +37,8 @@ pub(crate) struct Index {
     pub(crate) now: Millis,
     /// Why nothing is appended any more.
     pub(crate) stopped: Option<String>,
+    /// What was found to be damaged since it was opened.
+    pub(crate) damage: Vec<Damage>,
 }
 
 /// One committed entry and its length in the segment.
@@ -59,18 +63,22 @@ pub(crate) struct BlockPlace {
 impl Index {
     pub(crate) fn commit(&mut self, entries: Vec<Committed>) {
         for Committed { entry, time, len } in entries {
-            self.add(&entry, time, len);
+            self.add(&entry, time, len, false);
             self.recent.push(entry);
         }
     }
 
-    /// Takes in an entry that is stored at the end of the last segment.
-    pub(crate) fn add(&mut self, entry: &Entry, time: Millis, len: u64) {
+    /// Takes in an entry that is stored at the end of the last segment; `removed`: retention took
+    /// the event before, and only its key is there.
+    pub(crate) fn add(&mut self, entry: &Entry, time: Millis, len: u64, removed: bool) {
         let position = entry.position();
-        let topic = match entry {
+        let record = match entry {
             Entry::Event(record) => {
                 self.topics.added(&record.topic, position, record.prev, len);
-                Some(&record.topic)
+                if removed {
+                    self.topics.removed(&record.topic, position);
+                }
+                Some(&**record)
             }
             Entry::Erasure { erased, .. } => {
                 Arc::make_mut(&mut self.erased).extend(erased.iter().copied());
@@ -79,10 +87,7 @@ impl Index {
             }
         };
         if let Some(segment) = self.segments.last_mut() {
-            segment.add(position, time, topic, len);
-            if matches!(entry, Entry::Event(record) if record.fields.key.is_some()) {
-                segment.newest_key = time;
-            }
+            segment.add(&Added { position, time, len, record, removed });
         }
         self.end = position;
     }
@@ -278,23 +283,5 @@ impl Recent {
             self.bytes -= if gone { entry.cost() } else { 0 };
             !gone
         });
-    }
-}
-
-/// The index behind its lock.
-#[derive(Debug)]
-pub(crate) struct SharedIndex(RwLock<Index>);
-
-impl SharedIndex {
-    pub(crate) fn new(index: Index) -> Self {
-        Self(RwLock::new(index))
-    }
-
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Index> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

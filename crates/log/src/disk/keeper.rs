@@ -22,11 +22,11 @@ use super::{
     age::expire,
     choose::{Weight, pick},
     format::SEGMENT_HEADER,
-    index::SharedIndex,
     persist::Persist,
     queue::Queue,
     reclaim::Overhead,
     segment::Segment,
+    shared_index::SharedIndex,
 };
 use crate::{Millis, Position, Retention, Topic, ages::Ages};
 
@@ -184,7 +184,8 @@ impl Keeper {
         self.look_at_segments();
         let shrunk = self.shrink();
         let compacted = self.compact();
-        removed.and(erased).and(expired).and(shrunk).and(compacted)
+        let indexed = self.index_segments();
+        removed.and(erased).and(expired).and(shrunk).and(compacted).and(indexed)
     }
 
     /// Compacts what gains most; all that gains if somebody waits.
@@ -355,11 +356,13 @@ impl Keeper {
 
     /// The run of sealed segments that gains most by being compacted.
     fn worth_compacting(&self) -> Option<Range<usize>> {
+        let keys_since = self.keys_since();
         let index = self.index.read();
         let sealed = index.sealed();
         let weigh = |segment: &Segment| {
             let live = self.live.get(&segment.name);
-            let live = live.map_or(segment.len, |live| live + HEADER + self.overhead(segment));
+            let live =
+                live.map_or(segment.len, |live| live + HEADER + self.overhead(segment, keys_since));
             let weight = Weight {
                 len: segment.len,
                 live: live.min(segment.len),

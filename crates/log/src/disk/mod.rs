@@ -5,6 +5,8 @@
 //! * `open` recovers; `queue` is the way to the `writer`, which appends; `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
 //! * `keeper` takes away what is over its limits: `age` finds what is too old, `choose`
 //!   what is worth it, `reclaim` gives it back, `compact` rewrites.
+//! * `summary` is what an opening needs to know of a sealed segment, `index_file` where that is
+//!   kept, `indexing` how the keeper makes it.
 //! * `survey` looks at the files from outside.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //!
@@ -20,15 +22,21 @@ mod format;
 mod fs;
 mod heal;
 mod index;
+mod index_file;
+mod indexing;
+mod input;
 mod keeper;
 mod medium;
 mod open;
 mod persist;
 mod queue;
 mod read;
+mod recall;
 mod reclaim;
 mod scan;
 mod segment;
+mod shared_index;
+mod summary;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -48,19 +56,19 @@ pub use self::{
     fs::FsMedium,
     medium::{Medium, MediumFile},
     open::{OpenError, OpenReport, TornTail},
-    survey::{Damage, SegmentSurvey, Survey, survey},
+    survey::{SegmentSurvey, Survey, survey},
 };
 use self::{
-    index::SharedIndex,
     keeper::Keeper,
     open::Recovered,
     queue::{Command, Queue},
     read::View,
+    shared_index::SharedIndex,
 };
 use crate::{
-    AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Epochs,
-    EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Retention, Tail,
-    Topic, ages::Ages,
+    AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Damage,
+    Epochs, EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Retention,
+    Tail, Topic, ages::Ages,
 };
 
 /// When an append is acknowledged, and shown.
@@ -137,7 +145,7 @@ pub struct DiskLog {
 
 impl DiskLog {
     /// Opens the log on `medium`, creating it if there is none, and begins a new epoch.
-    /// Reads the whole log once: call it where blocking is allowed.
+    /// Reads what has no index file: call it where blocking is allowed.
     ///
     /// # Errors
     /// If the medium refuses, or the log is damaged.
@@ -309,6 +317,10 @@ impl Log for DiskLog {
 
     fn health(&self) -> Result<(), String> {
         self.index.read().stopped.clone().map_or(Ok(()), Err)
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.index.read().damage.clone()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

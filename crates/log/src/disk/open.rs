@@ -1,20 +1,27 @@
-//! Opens a log: reads every segment, cuts a torn tail and says so, refuses damage, and
-//! begins a new epoch at a position that was never used.
+//! Opens a log: reads every segment that has no index file, cuts a torn tail and says so, refuses
+//! damage, and begins a new epoch at a position that was never used.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+};
 
 use super::{
     DiskConfig, Medium,
     format::{Bare, Body, SegmentHeader, Stored},
     index::{Index, Recent},
+    index_file::{self, IndexFile},
     persist::{Persist, RESERVE},
+    recall::Recall,
     scan::{STRANGE, Step, Walk, read_header, was_synced},
-    segment::Segment,
+    segment::{Indexed, Segment},
+    summary::{NOT_ITS_DATA, OUT_OF_ORDER, Sealed, Summary},
     writer::WriterState,
 };
 use crate::{
-    Entry, Epoch, EpochSpan, Epochs, FileState, Millis, Position, StateError, sequencer::Sequencer,
-    topics::Topics,
+    Entry, Epoch, EpochSpan, Epochs, FileState, Millis, Position, StateError, keys::KeyUse,
+    sequencer::Sequencer, topics::Topics,
 };
 
 /// Why a log could not be opened, in words that say what to do.
@@ -73,10 +80,12 @@ impl From<StateError> for OpenError {
 /// What was found on opening.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenReport {
-    /// Events in its files, erased ones not counted.
+    /// Events in its files. Erased ones are not counted, but for some that were erased last.
     pub events: u64,
     /// Bytes of its segments.
     pub bytes: u64,
+    /// Those of them that had to be read; the rest was known from index files.
+    pub read: u64,
     /// What a crash had left unfinished, and was cut off.
     pub torn: Option<TornTail>,
 }
@@ -108,8 +117,14 @@ pub(crate) fn open(
 ) -> Result<(Recovered, OpenReport), OpenError> {
     let persist = Persist::new(FileState::new(medium.clone()));
     let mut recovery = Recovery::new(medium, &persist, config)?;
-    for name in recovery.names.clone() {
-        recovery.segment(name)?;
+    recovery.read_all()?;
+    if recovery.counted_up_to > recovery.index.end {
+        // The files beside it are from another life of the log.
+        let torn = recovery.report.torn.take();
+        recovery = Recovery::new(medium, &persist, config)?;
+        recovery.index_files.clear();
+        recovery.read_all()?;
+        recovery.report.torn = recovery.report.torn.take().or(torn);
     }
     recovery.remove_leftovers()?;
     recovery.close_gaps(&persist)?;
@@ -131,9 +146,6 @@ pub(crate) fn segment_names(medium: &dyn Medium) -> io::Result<Vec<String>> {
     Ok(names.into_iter().map(|name| format!("log/{name}")).collect())
 }
 
-/// No torn write makes an intact entry with an impossible position.
-const OUT_OF_ORDER: &str = "an entry is out of order";
-
 struct Recovery<'a> {
     medium: &'a Arc<dyn Medium>,
     index: Index,
@@ -151,6 +163,31 @@ struct Recovery<'a> {
     /// The segment that was active at the last orderly close, and its length then.
     closed: Option<(String, u64)>,
     stored_epochs: Option<(Epochs, Position)>,
+    /// By segment.
+    index_files: HashMap<String, IndexFile>,
+    /// An index file counts events up to here.
+    counted_up_to: Position,
+    recall: Recall,
+}
+
+/// The index files that are as they were written; none, if they were counted by other limits than
+/// those that hold now.
+fn index_files(
+    medium: &dyn Medium,
+    names: &[String],
+    config: &DiskConfig,
+) -> io::Result<HashMap<String, IndexFile>> {
+    let mut files = HashMap::new();
+    for name in names {
+        if let Some(file) = IndexFile::open(medium, name)? {
+            files.insert(name.clone(), file);
+        }
+    }
+    let by = config.retention.counting();
+    if by.is_some() && files.values().any(|file| file.counted_by != by) {
+        files.clear();
+    }
+    Ok(files)
 }
 
 impl<'a> Recovery<'a> {
@@ -170,20 +207,29 @@ impl<'a> Recovery<'a> {
             gone: Position::START,
             now: 0,
             stopped: None,
+            damage: Vec::new(),
         };
+        let names = segment_names(&**medium)?;
         Ok(Self {
             medium,
             index,
+            index_files: index_files(&**medium, &names, config)?,
+            counted_up_to: Position::START,
+            recall: Recall::default(),
             sequencer: Sequencer::new(Position(1), 0, config.idempotency_window),
             report: OpenReport::default(),
             time: 0,
             blanked,
             blank: HashSet::new(),
             unscrubbed: Vec::new(),
-            names: segment_names(&**medium)?,
+            names,
             closed: persist.closed()?,
             stored_epochs: persist.epochs()?,
         })
+    }
+
+    fn read_all(&mut self) -> Result<(), OpenError> {
+        self.names.clone().into_iter().try_for_each(|name| self.segment(name))
     }
 
     fn segment(&mut self, name: String) -> Result<(), OpenError> {
@@ -210,13 +256,46 @@ impl<'a> Recovery<'a> {
             return Err(damaged(&name, 0, "a segment before it is missing"));
         }
         self.index.end = header.follows;
-        self.index.segments.push(Segment::new(self.medium, name.into(), header, file));
-        self.entries(is_last)?;
+        let segment = Segment::new(self.medium, name.into(), header, file);
+        match self.known(&segment)? {
+            Some(summary) => self.adopt(summary),
+            None => {
+                self.index.segments.push(segment);
+                self.entries(is_last)?;
+            }
+        }
         if let Some(segment) = self.index.segments.last() {
             self.index.end = self.index.end.max(segment.header.through);
         }
         self.index.segments.iter().for_each(|segment| segment.file.release());
         Ok(())
+    }
+
+    /// What an index file says of a segment.
+    fn known(&mut self, segment: &Segment) -> io::Result<Option<Summary>> {
+        let Some(file) = self.index_files.remove(&*segment.name) else { return Ok(None) };
+        let len = segment.file.get()?.len()?;
+        let same = Segment::new(
+            self.medium,
+            segment.name.clone(),
+            segment.header.clone(),
+            segment.file.get()?,
+        );
+        let topics = &self.index.topics;
+        let summary = file.summary(same, len, &|topic| topics.interned(topic));
+        if let Some(summary) = &summary {
+            self.counted_up_to = self.counted_up_to.max(file.as_of);
+            self.recall.later(file.for_keys(), Sealed::of(&summary.segment));
+        }
+        Ok(summary)
+    }
+
+    fn adopt(&mut self, mut summary: Summary) {
+        summary.segment.indexed = Some(Indexed::Believed);
+        self.report.events += summary.events;
+        self.time = self.time.max(summary.segment.newest);
+        self.blank.extend(&summary.blank);
+        self.index.adopt(summary);
     }
 
     /// Whether a compacted segment already stands for the one that begins so.
@@ -225,10 +304,17 @@ impl<'a> Recovery<'a> {
         through.is_some_and(|through| header.base <= through)
     }
 
-    /// What a compaction had not finished was never part of the log.
+    /// What a compaction had not finished was never part of the log; nor is the index file of a
+    /// segment that is gone.
     fn remove_leftovers(&self) -> io::Result<()> {
-        for name in self.medium.list("log")?.iter().filter(|name| name.ends_with(".new")) {
-            self.medium.remove(&format!("log/{name}"))?;
+        let index_files = self.index.segments.iter().map(|s| index_file::name_of(&s.name));
+        let index_files: HashSet<String> = index_files.collect();
+        let names = self.medium.list("log")?.into_iter().map(|name| format!("log/{name}"));
+        for name in names {
+            let orphan = name.ends_with(".idx") && !index_files.contains(&name);
+            if orphan || name.ends_with(".new") {
+                self.medium.remove(&name)?;
+            }
         }
         Ok(())
     }
@@ -238,6 +324,7 @@ impl<'a> Recovery<'a> {
         let Some(segment) = self.index.segments.last() else { return Ok(()) };
         let (name, file) = (segment.name.clone(), segment.file.get()?);
         let end = file.len()?;
+        self.report.read += end;
         let mut walk = Walk::new(file.clone(), segment.len, end);
         let mut batch: Vec<Stored> = Vec::new();
         let mut batch_start = segment.len;
@@ -294,7 +381,7 @@ impl<'a> Recovery<'a> {
             && stored.bare.is_none()
             && !self.may_be_blank(position)
         {
-            return Err("the checksum of an event's data is wrong");
+            return Err(NOT_ITS_DATA);
         }
         Ok(())
     }
@@ -336,12 +423,9 @@ impl<'a> Recovery<'a> {
             let entry = self.entry(stored.body);
             if let Entry::Event(record) = &entry {
                 let first = first.get_or_insert_with(|| record.topic.clone());
-                self.sequencer.recall(record, first);
+                self.recall.now(KeyUse::of(record, first));
             }
-            self.index.add(&entry, self.time, len);
-            if removed && let Entry::Event(record) = &entry {
-                self.index.topics.removed(&record.topic, record.position);
-            }
+            self.index.add(&entry, self.time, len, removed);
         }
     }
 
@@ -407,6 +491,7 @@ impl<'a> Recovery<'a> {
         self.index.epochs = Arc::new(epochs);
         self.index.recent = Recent::new(last);
         self.sequencer.resume(first, self.time);
+        self.recall.into_sequencer(self.medium, &mut self.sequencer).map_err(io::Error::from)?;
         let time = self.time.max(persist.aged()?);
         let writer = WriterState { sequencer: self.sequencer, persist, file, reserved };
         self.index.mark_unscrubbed(&self.unscrubbed);

@@ -9,9 +9,11 @@ use super::{
     MediumFile,
     file::SegmentFile,
     format::{Body, Stored},
-    index::{Index, SharedIndex},
+    index::Index,
     scan::{STRANGE, Step, Walk},
     segment::{Block, Segment},
+    shared_index::SharedIndex,
+    summary::NOT_ITS_DATA,
 };
 use crate::{
     BackPage, Budget, Entry, Filter, Millis, Page, Position, ReadError, ReadRange, Record, Topic,
@@ -257,8 +259,7 @@ impl Stretch {
             return Ok(());
         }
         drop(index);
-        let what = "the checksum of an event's data is wrong";
-        Err(self.damaged(walk.offset() - len as u64, what))
+        Err(self.damaged(walk.offset() - len as u64, NOT_ITS_DATA))
     }
 
     /// The last position before the first event of the stretch that is not older than `time`.

@@ -13,10 +13,11 @@ use std::{
 use super::tests::Mutation;
 use super::{
     Durability,
-    compact::{CompactError, Job, Rewritten},
-    erase,
+    compact::{Job, Rewritten},
+    erase, index_file,
     keeper::Keeper,
     persist::Persist,
+    scan::WalkError,
     segment::Segment,
 };
 use crate::{Millis, Position, Topic};
@@ -65,10 +66,15 @@ impl Keeper {
         // What takes their place is durable first.
         self.medium.sync_folder("log").map_err(text)?;
         while let Some(name) = self.to_remove.front() {
-            match self.medium.remove(name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(text(error)),
-                _ => self.medium.sync_folder("log").map_err(text)?,
+            for file in [&index_file::name_of(name), &**name] {
+                match self.medium.remove(file) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(text(error));
+                    }
+                    _ => {}
+                }
             }
+            self.medium.sync_folder("log").map_err(text)?;
             self.to_remove.pop_front();
         }
         Ok(())
@@ -109,11 +115,14 @@ impl Keeper {
     fn note_failure(&mut self, names: Vec<Arc<str>>) {
         if names.len() > 1 {
             self.alone.extend(names);
-            return;
+        } else {
+            names.iter().for_each(|name| self.put_off(name));
         }
-        let until = (self.config.uptime)() + PUT_OFF;
-        self.failed.extend(names.iter().cloned());
-        self.put_off.extend(names.into_iter().map(|name| (name, until)));
+    }
+
+    pub(super) fn put_off(&mut self, name: &Arc<str>) {
+        self.failed.insert(name.clone());
+        self.put_off.insert(name.clone(), (self.config.uptime)() + PUT_OFF);
     }
 
     fn try_to_reclaim(
@@ -139,18 +148,24 @@ impl Keeper {
             self.index.write().hide(more);
             return (0..run.len()).try_for_each(|_| self.unlink_oldest());
         }
+        let mut pause = self.pause(hurry);
+        let new = job.run(&self.medium, &self.index, &mut pause);
+        self.swap(run, &job, new.map_err(|error| error.to_string())?, more)
+    }
+
+    /// Spares the disk between two pieces, unless somebody waits; and ends what is under way when
+    /// the log is closed.
+    pub(super) fn pause(&self, hurry: bool) -> impl FnMut(usize) -> Result<(), WalkError> + use<> {
         let closing = self.closing.clone();
-        let mut pause = |bytes: usize| {
+        move |bytes| {
             if closing.load(Ordering::Relaxed) {
-                return Err(CompactError::Closing);
+                return Err(WalkError::Closing);
             }
             if !hurry {
                 std::thread::sleep(Duration::from_millis(bytes as u64 * 1000 / RATE));
             }
             Ok(())
-        };
-        let new = job.run(&self.medium, &self.index, &mut pause);
-        self.swap(run, &job, new.map_err(|error| error.to_string())?, more)
+        }
     }
 
     fn swap(
@@ -191,15 +206,15 @@ impl Keeper {
 
     /// What a rewritten segment can't do without: erasures, and keys until their time is over or
     /// their room is needed.
-    pub(super) fn overhead(&self, segment: &Segment) -> u64 {
+    pub(super) fn overhead(&self, segment: &Segment, keys_since: Millis) -> u64 {
         let Some(overhead) = self.rewritten.get(&segment.name) else { return 0 };
-        let since = self.keys_since();
-        let keys_are_over = overhead.keys_since <= segment.newest_key && since > segment.newest_key;
+        let newest = segment.newest_key;
+        let keys_are_over = overhead.keys_since <= newest && keys_since > newest;
         if keys_are_over { overhead.bytes - overhead.keys } else { overhead.bytes }
     }
 
     /// Keys of events that are gone are kept from this time on; none if the log is over its limit.
-    fn keys_since(&self) -> Millis {
+    pub(super) fn keys_since(&self) -> Millis {
         if self.is_over() {
             return Millis::MAX;
         }

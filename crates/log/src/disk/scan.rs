@@ -34,6 +34,17 @@ pub(crate) enum Step {
     Strange(u64),
 }
 
+/// Why a segment was not walked to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WalkError {
+    #[error("{file} is damaged at byte {offset}: {what}")]
+    Damaged { file: String, offset: u64, what: &'static str },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the log is being closed")]
+    Closing,
+}
+
 /// What is said of [`Step::Strange`].
 pub(crate) const STRANGE: &str = "an intact entry that this version of Eventwall cannot read";
 

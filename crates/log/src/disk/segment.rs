@@ -8,7 +8,7 @@ use super::{
     file::SegmentFile,
     format::{SEGMENT_HEADER, SegmentHeader},
 };
-use crate::{Millis, Position, Topic};
+use crate::{Millis, Position, Record, Topic};
 
 /// Bytes between two marks of the position index.
 const BLOCK: u64 = 64 * 1024;
@@ -28,6 +28,52 @@ pub(crate) struct Span {
     pub(crate) last: Position,
     pub(crate) events: u64,
     pub(crate) bytes: u64,
+    /// The topic's last event before these, removed or not.
+    pub(crate) prev: Position,
+    /// The last event of the topic that these say is gone.
+    pub(crate) lost: Position,
+}
+
+/// An entry that a segment takes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Added<'a> {
+    pub(crate) position: Position,
+    pub(crate) time: Millis,
+    /// Its length in the file, in bytes.
+    pub(crate) len: u64,
+    /// `None` of an erasure.
+    pub(crate) record: Option<&'a Record>,
+    /// Retention took the event, and only its key is there.
+    pub(crate) removed: bool,
+}
+
+impl Span {
+    fn of(added: &Added<'_>, prev: Position) -> Self {
+        let Added { position, len, removed, .. } = *added;
+        let lost = if removed { position } else { Position::START };
+        Self { first: position, last: position, events: 1, bytes: len, prev, lost }
+    }
+
+    fn add(&mut self, added: &Added<'_>, prev: Position) {
+        // What came between was compacted away.
+        let gone = if prev > self.last { prev } else { Position::START };
+        let removed = if added.removed { added.position } else { Position::START };
+        self.lost = self.lost.max(gone).max(removed);
+        self.last = added.position;
+        self.events += 1;
+        self.bytes += added.len;
+    }
+}
+
+/// How far a segment's index file is to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Indexed {
+    /// The segment was opened by it, and not read since.
+    Believed,
+    /// It was made from the segment, or compared with it.
+    Checked,
+    /// The segment cannot be read to its end.
+    Damaged,
 }
 
 #[derive(Debug)]
@@ -45,6 +91,8 @@ pub(crate) struct Segment {
     pub(crate) newest_key: Millis,
     /// Erased events were overwritten in it, but their heads still say more than they should.
     pub(crate) unscrubbed: bool,
+    /// What its index file says is known to be true; `None`: it has none yet.
+    pub(crate) indexed: Option<Indexed>,
     /// Shared with readers; copied only if one holds it while the segment grows.
     pub(crate) blocks: Arc<Vec<Block>>,
     pub(crate) topics: HashMap<Topic, Span>,
@@ -94,6 +142,7 @@ impl Segment {
             newest: 0,
             newest_key: 0,
             unscrubbed: false,
+            indexed: None,
             blocks,
             topics: HashMap::new(),
         }
@@ -104,28 +153,21 @@ impl Segment {
         self.len == SEGMENT_HEADER as u64 && self.header.through == Position::START
     }
 
-    /// Takes in the next entry, of `len` bytes; `topic` if it is an event.
-    pub(crate) fn add(
-        &mut self,
-        position: Position,
-        time: Millis,
-        topic: Option<&Topic>,
-        len: u64,
-    ) {
+    /// Takes in the next entry.
+    pub(crate) fn add(&mut self, added: &Added<'_>) {
+        let Added { position, time, len, record, .. } = *added;
         if self.blocks.last().is_none_or(|block| self.len - block.offset >= BLOCK) {
             Arc::make_mut(&mut self.blocks).push(Block { first: position, time, offset: self.len });
         }
-        if let Some(topic) = topic {
-            match self.topics.get_mut(topic) {
-                Some(span) => {
-                    span.last = position;
-                    span.events += 1;
-                    span.bytes += len;
-                }
+        if let Some(record) = record {
+            match self.topics.get_mut(&record.topic) {
+                Some(span) => span.add(added, record.prev),
                 None => {
-                    let span = Span { first: position, last: position, events: 1, bytes: len };
-                    self.topics.insert(topic.clone(), span);
+                    self.topics.insert(record.topic.clone(), Span::of(added, record.prev));
                 }
+            }
+            if record.fields.key.is_some() {
+                self.newest_key = time;
             }
         }
         self.len += len;

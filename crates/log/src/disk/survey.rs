@@ -10,7 +10,7 @@ use super::{
     persist::Persist,
     scan::{STRANGE, Step, Walk, read_header},
 };
-use crate::{Epoch, FileState, Millis, Position, Topic};
+use crate::{Damage, Epoch, FileState, Millis, Position, Topic};
 
 /// What the files of a log hold.
 #[derive(Debug, Clone, Default)]
@@ -47,17 +47,6 @@ pub struct SegmentSurvey {
     /// Bytes at the end of the last segment that are no whole entry: a write under way, or one
     /// that a crash cut short. The next opening cuts them off.
     pub unfinished: u64,
-}
-
-/// Bytes that are not what was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The file, relative to the data directory.
-    pub file: String,
-    /// Where in it.
-    pub offset: u64,
-    /// What is wrong there.
-    pub what: String,
 }
 
 /// Reads every segment. `progress` is told how many of how many bytes are read.

@@ -16,11 +16,12 @@ use super::{
     DiskConfig, Durability, Medium, MediumFile,
     format::{SEGMENT_HEADER, SegmentHeader, encode_erasure, encode_event},
     heal::Failure,
-    index::{Committed, SharedIndex},
+    index::Committed,
     keeper::Wake,
     persist::{Persist, RESERVE},
     queue::Command,
     segment::Segment,
+    shared_index::SharedIndex,
 };
 use crate::{
     AppendError, AppendOptions, Appended, Batch, Entry, Epochs, Position, Record,

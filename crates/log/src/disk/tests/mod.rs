@@ -8,6 +8,7 @@ mod damage;
 mod faulty;
 mod gate;
 mod heal;
+mod indexing;
 mod keeping;
 mod model;
 mod ordering;

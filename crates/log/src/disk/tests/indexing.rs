@@ -1,0 +1,235 @@
+//! Index files: a log opens by them as it does without, whatever happened to them or beside them.
+
+use std::sync::Arc;
+
+use super::{event_texts, model::ModelMedium, read_all};
+use crate::{
+    AppendOptions, Batch, Budget, DiskConfig, DiskLog, Durability, Filter, IdempotencyKey, Limits,
+    Log as _, NewEvent, OpenReport, Position, ReadError, ReadRange, Retention, Topic,
+    disk::{Medium as _, index_file::name_of},
+};
+
+fn config() -> DiskConfig {
+    let mut retention = Retention::bytes(1 << 20);
+    retention.max_clock_step = 0;
+    DiskConfig { retention, keep_every: None, ..DiskConfig::default() }
+}
+
+fn counting(max_events: u64) -> DiskConfig {
+    let mut config = config();
+    config.retention.limits = Limits { max_events: Some(max_events), ..Limits::default() };
+    config
+}
+
+fn open(medium: &Arc<ModelMedium>, config: DiskConfig) -> (DiskLog, OpenReport) {
+    DiskLog::open(medium.clone(), config).unwrap()
+}
+
+fn topic(n: usize) -> Topic {
+    format!("t/{}", n % 3).parse().unwrap()
+}
+
+/// Publishes so many events of 10 kB, the n-th with the key n.
+async fn publish(log: &DiskLog, numbers: std::ops::Range<usize>) {
+    for n in numbers {
+        let key = IdempotencyKey { scope: "".into(), key: n.to_string().into() };
+        let options = AppendOptions { key: Some(key), ..AppendOptions::default() };
+        let event = NewEvent::new(topic(n), format!("{n} {}", "x".repeat(10_000)));
+        log.append(Batch::from(event), options).await.unwrap();
+    }
+}
+
+fn index_files(medium: &ModelMedium) -> Vec<String> {
+    let names = medium.list("log").unwrap().into_iter().filter(|name| name.ends_with(".idx"));
+    names.map(|name| format!("log/{name}")).collect()
+}
+
+fn without_index_files(medium: &ModelMedium) -> Arc<ModelMedium> {
+    let copy = medium.copied();
+    index_files(&copy).iter().for_each(|name| copy.remove(name).unwrap());
+    copy
+}
+
+/// A log of several sealed segments with their index files, closed.
+async fn indexed(config: DiskConfig) -> Arc<ModelMedium> {
+    let medium = ModelMedium::new();
+    let (log, _) = open(&medium, config);
+    publish(&log, 0..60).await;
+    let erased = log.erase(vec![Position(3), Position(30)]).await.unwrap();
+    assert!(erased > Position(60));
+    // Once this is answered, their bytes are overwritten.
+    publish(&log, 60..61).await;
+    log.maintain().await;
+    log.close().await;
+    assert!(index_files(&medium).len() >= 3, "{:?}", medium.list("log"));
+    medium
+}
+
+async fn texts(log: &DiskLog) -> Vec<String> {
+    event_texts(&read_all(log).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_log_opens_by_its_index_files_as_it_does_without() {
+    for config in [config, || counting(7)] {
+        let medium = indexed(config()).await;
+        let (by, report) = open(&medium.copied(), config());
+        let (without, all) = open(&without_index_files(&medium), config());
+        assert!(report.read < report.bytes / 3 && all.read >= all.bytes - 80, "{report:?} {all:?}");
+        assert_eq!(OpenReport { read: 0, ..report }, OpenReport { read: 0, ..all });
+        {
+            let (by, without) = (by.index.read(), without.index.read());
+            assert_eq!(by.topics, without.topics);
+            assert_eq!(by.erased, without.erased);
+            for (by, without) in by.sealed().iter().zip(without.sealed()) {
+                assert_eq!(
+                    (by.len, by.last, by.newest),
+                    (without.len, without.last, without.newest)
+                );
+                assert_eq!((&by.blocks, &by.topics), (&without.blocks, &without.topics));
+                assert_eq!(by.unscrubbed, without.unscrubbed);
+            }
+        }
+        assert_eq!(texts(&by).await, texts(&without).await);
+        for n in [0, 20, 59] {
+            let key = IdempotencyKey { scope: "".into(), key: n.to_string().into() };
+            for log in [&by, &without] {
+                let options = AppendOptions { key: Some(key.clone()), ..AppendOptions::default() };
+                let event = NewEvent::new(topic(n), format!("{n} {}", "x".repeat(10_000)));
+                assert!(log.append(Batch::from(event), options).await.unwrap().repeated, "{n}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_are_as_exact_after_an_opening_by_index_files() {
+    let medium = indexed(counting(7)).await;
+    let (log, _) = open(&medium, counting(7));
+    assert_eq!(texts(&log).await.len(), 3 * 7);
+    publish(&log, 61..64).await;
+    assert_eq!(texts(&log).await.len(), 3 * 7, "one more and one less of each topic");
+}
+
+#[tokio::test]
+async fn other_limits_hold_exactly_after_a_restart() {
+    let medium = indexed(config()).await;
+    let (log, report) = open(&medium, counting(4));
+    assert_eq!(texts(&log).await.len(), 3 * 4);
+    assert!(report.read > report.bytes / 2, "nothing was counted before, so all is read");
+    log.maintain().await;
+    log.close().await;
+    let (log, report) = open(&medium, counting(5));
+    assert!(report.read >= report.bytes - 80, "{report:?}");
+    drop(log);
+}
+
+#[tokio::test]
+async fn a_bit_flipped_in_an_index_file_changes_nothing() {
+    let medium = indexed(counting(7)).await;
+    let (log, expected) = open(&medium.copied(), counting(7));
+    let expected_texts = texts(&log).await;
+    let name = index_files(&medium).remove(0);
+    for byte in (0..medium.bytes_of(&name).len()).step_by(7) {
+        let copy = medium.copied();
+        copy.tamper(&name, |bytes| bytes[byte] ^= 1 << (byte % 8));
+        let (log, report) = open(&copy, counting(7));
+        assert_eq!(report.events, expected.events, "byte {byte}");
+        assert_eq!(texts(&log).await, expected_texts, "byte {byte}");
+        let key = IdempotencyKey { scope: "".into(), key: "1".into() };
+        let options = AppendOptions { key: Some(key), ..AppendOptions::default() };
+        let event = NewEvent::new(topic(1), format!("1 {}", "x".repeat(10_000)));
+        assert!(log.append(Batch::from(event), options).await.unwrap().repeated, "byte {byte}");
+    }
+    for cut in [0, 1, 15, 60, medium.bytes_of(&name).len() - 1] {
+        let copy = medium.copied();
+        copy.tamper(&name, |bytes| bytes.truncate(cut));
+        assert_eq!(open(&copy, counting(7)).1.events, expected.events, "cut to {cut}");
+    }
+}
+
+/// Opening does not read what has an index file; so damage there is found by whoever reads it, and
+/// by the keeper if nobody does.
+#[tokio::test]
+async fn damage_beside_an_index_file_is_never_served_and_told_with_its_place() {
+    let medium = indexed(config()).await;
+    let name = medium.segments().remove(1);
+    for byte in (100..medium.bytes_of(&name).len()).step_by(9_973) {
+        let copy = medium.copied();
+        copy.tamper(&name, |bytes| bytes[byte] ^= 1);
+        let (log, _) = open(&copy, config());
+        assert!(log.damage().is_empty());
+        let plenty = Budget { events: usize::MAX, bytes: usize::MAX };
+        let page = log.read(ReadRange::after(Position::START), &Filter::All, plenty).await;
+        let Err(ReadError::Damaged { file, offset, .. }) = page else {
+            panic!("byte {byte}: {page:?}")
+        };
+        assert_eq!(file, name);
+        assert!(offset <= byte as u64 && byte as u64 - offset < 11_000, "{offset} for {byte}");
+        log.maintain().await;
+        let damage = log.damage();
+        assert_eq!((damage.len(), &damage[0].file, damage[0].offset), (1, &name, offset));
+        log.maintain().await;
+        assert_eq!(log.damage().len(), 1, "it is told once");
+        assert!(log.health().is_ok(), "it still takes events");
+    }
+}
+
+#[tokio::test]
+async fn an_index_file_of_a_segment_that_is_gone_goes_too() {
+    let medium = indexed(config()).await;
+    let (log, _) = open(&medium, config());
+    publish(&log, 100..300).await;
+    log.maintain().await;
+    log.close().await;
+    let segments: Vec<_> = medium.segments().iter().map(|name| name_of(name)).collect();
+    assert!(index_files(&medium).iter().all(|name| segments.contains(name)));
+    let orphan = "log/00000000000000000001.idx";
+    medium.replace(orphan, b"x").unwrap();
+    drop(open(&medium, config()));
+    assert!(!index_files(&medium).contains(&orphan.to_owned()));
+}
+
+/// Files that were copied at different moments, as no backup of ours makes them.
+#[tokio::test]
+async fn an_index_file_that_counts_what_the_log_no_longer_has_is_not_believed() {
+    let medium = ModelMedium::new();
+    let (log, _) = open(&medium, counting(5));
+    publish(&log, 0..20).await;
+    let older = medium.copied();
+    publish(&log, 20..60).await;
+    log.maintain().await;
+    let name = index_files(&medium).remove(0);
+    older.replace(&name, &medium.bytes_of(&name)).unwrap();
+    let (log, report) = open(&older, counting(5));
+    assert_eq!(texts(&log).await.len(), 15, "the newest five of each topic that are there");
+    assert_eq!(report.events, 20);
+}
+
+/// With a durability below `sync`, what was counted must not be ahead of the disk.
+#[tokio::test]
+async fn an_index_file_never_says_more_than_a_loss_of_power_leaves() {
+    let medium = ModelMedium::new();
+    let config = || DiskConfig { durability: Durability::None, ..counting(5) };
+    let (log, _) = open(&medium, config());
+    publish(&log, 0..60).await;
+    log.maintain().await;
+    let left = medium.power_lost();
+    assert!(!index_files(&left).is_empty());
+    let (log, _) = open(&left, config());
+    assert_eq!(texts(&log).await.len(), 15);
+}
+
+/// A wrong index file with a right checksum: a mistake of ours, found by the keeper.
+#[tokio::test]
+async fn an_index_file_that_is_wrong_is_made_anew() {
+    let medium = indexed(config()).await;
+    let (log, _) = open(&medium, config());
+    let name = log.index.read().sealed()[0].name.clone();
+    if let Some(span) = log.index.write().segments[0].topics.values_mut().next() {
+        span.events += 1;
+    }
+    medium.remove(&name_of(&name)).unwrap();
+    log.maintain().await;
+    assert!(index_files(&medium).contains(&name_of(&name)));
+}
