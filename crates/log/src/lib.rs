@@ -23,6 +23,8 @@ mod pattern;
 mod record;
 mod retention;
 mod sequencer;
+#[cfg(any(test, feature = "simulator"))]
+pub mod simulator;
 mod state;
 mod tail;
 mod topic;

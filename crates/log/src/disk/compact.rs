@@ -107,7 +107,7 @@ impl Job {
         })
     }
 
-    #[cfg(test)]
+    /// A mistake: see [`Mutation::CompactTooMuch`](super::mutation::Mutation).
     pub(crate) fn hiding_more(mut self) -> Self {
         self.hidden.values_mut().for_each(|hidden| *hidden = Position(hidden.0 + 8));
         self

@@ -7,6 +7,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     Durability, index_file,
     keeper::Keeper,
+    mutation::Mutation,
     scan::WalkError,
     segment::{Indexed, Segment},
     summary::{Counts, Sealed, Summary},
@@ -70,6 +71,10 @@ impl Keeper {
         let needs_sync = summary.counts.is_some() && self.config.durability != Durability::Sync;
         if needs_sync && !self.queue.sync() {
             return Err("what is newer is not on the disk yet".into());
+        }
+        if self.config.mutated(Mutation::ForgetfulIndex) {
+            let forgotten = summary.segment.topics.keys().min().cloned();
+            forgotten.map(|topic| summary.segment.topics.remove(&topic));
         }
         let bytes = index_file::encode(&sealed.header, &summary);
         let name = index_file::name_of(&sealed.name);

@@ -15,13 +15,12 @@ use std::{
 
 use tokio::sync::oneshot;
 
-#[cfg(test)]
-use super::tests::Mutation;
 use super::{
     DiskConfig, Medium,
     age::expire,
     choose::{Weight, pick},
     format::SEGMENT_HEADER,
+    mutation::Mutation,
     persist::Persist,
     queue::Queue,
     reclaim::Overhead,
@@ -208,8 +207,7 @@ impl Keeper {
             self.retention = retention;
         }
         let now = self.ages.now((self.config.clock)(), self.retention.max_clock_step);
-        #[cfg(test)]
-        let now = now + 2_000 * u64::from(self.mutated(Mutation::ExpireEarly));
+        let now = now + 2_000 * u64::from(self.config.mutated(Mutation::ExpireEarly));
         self.index.write().now = now;
         if self.ages.scans.is_empty() {
             return Ok(());
@@ -376,12 +374,5 @@ impl Keeper {
         let scrub = sealed.iter().position(due);
         pick(&weights, self.config.segment_bytes(&self.retention))
             .or_else(|| scrub.map(|at| at..at + 1))
-    }
-}
-
-#[cfg(test)]
-impl Keeper {
-    pub(super) fn mutated(&self, mutation: Mutation) -> bool {
-        self.config.mutation == Some(mutation)
     }
 }

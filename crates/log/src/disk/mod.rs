@@ -27,6 +27,7 @@ mod indexing;
 mod input;
 mod keeper;
 mod medium;
+pub(crate) mod mutation;
 mod open;
 mod persist;
 mod queue;
@@ -98,8 +99,9 @@ pub struct DiskConfig {
     pub uptime: Clock,
     /// How often limits are applied; `None`: only when [`Log::maintain`] is called.
     pub keep_every: Option<Duration>,
-    #[cfg(test)]
-    pub(crate) mutation: Option<tests::Mutation>,
+    /// A mistake to make, for tests that must notice it.
+    #[cfg(any(test, feature = "simulator"))]
+    pub mutation: Option<mutation::Mutation>,
 }
 
 impl std::fmt::Debug for DiskConfig {
@@ -120,7 +122,7 @@ impl Default for DiskConfig {
             clock: crate::system_clock(),
             uptime: crate::system_uptime(),
             keep_every: Some(Duration::from_secs(1)),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulator"))]
             mutation: None,
         }
     }

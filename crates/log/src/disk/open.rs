@@ -9,9 +9,10 @@ use std::{
 
 use super::{
     DiskConfig, Medium,
-    format::{Bare, Body, SegmentHeader, Stored},
+    format::{Bare, Body, SEGMENT_HEADER, SegmentHeader, Stored},
     index::{Index, Recent},
     index_file::{self, IndexFile},
+    mutation::Mutation,
     persist::{Persist, RESERVE},
     recall::Recall,
     scan::{STRANGE, Step, Walk, read_header, was_synced},
@@ -130,7 +131,7 @@ pub(crate) fn open(
     recovery.close_gaps(&persist)?;
     recovery.report.bytes = recovery.index.bytes();
     let report = recovery.report.clone();
-    Ok((recovery.begin_epoch(persist)?, report))
+    Ok((recovery.begin_epoch(persist, config)?, report))
 }
 
 /// Segment files in the order of the log; of those that begin alike the newest comes first.
@@ -238,11 +239,9 @@ impl<'a> Recovery<'a> {
         let header = match SegmentHeader::decode(&read_header(&*file)?) {
             Ok(header) => header,
             // A crash or a full disk while the file was created: no entry was ever in it. Had
-            // it stood for others, the next one would miss them.
-            Err(_)
-                if self.closed_len(&name) == 0
-                    && file.len()? <= super::format::SEGMENT_HEADER as u64 =>
-            {
+            // it stood for others, the next one would miss them. It may also be the last time's,
+            // closed without an entry, of which the name was taken again.
+            Err(_) if self.closed_len(&name).max(file.len()?) <= SEGMENT_HEADER as u64 => {
                 return Ok(self.medium.remove(&name)?);
             }
             Err(what) => return Err(damaged(&name, 0, what)),
@@ -399,7 +398,7 @@ impl<'a> Recovery<'a> {
     fn collect_erasures(&mut self, name: &str) -> io::Result<()> {
         let file = self.medium.open(name)?;
         let end = file.len()?;
-        let mut walk = Walk::new(file, super::format::SEGMENT_HEADER as u64, end);
+        let mut walk = Walk::new(file, SEGMENT_HEADER as u64, end);
         while let Step::Entry(_, stored) = walk.next()? {
             if let Body::Erasure { erased, .. } = stored.body {
                 self.blanked.extend(erased);
@@ -463,9 +462,14 @@ impl<'a> Recovery<'a> {
 
     /// Every opening begins an epoch and a segment: so a copied or restored directory and
     /// its original part ways here, and nothing is ever appended behind a torn tail.
-    fn begin_epoch(mut self, persist: Persist) -> Result<Recovered, OpenError> {
+    fn begin_epoch(
+        mut self,
+        persist: Persist,
+        config: &DiskConfig,
+    ) -> Result<Recovered, OpenError> {
         let last = self.index.end;
         let (epochs, reserved) = self.epochs_so_far();
+        let reserved = if config.mutated(Mutation::ReusePosition) { last } else { reserved };
         let first = last.max(reserved).next();
         let epoch = Epoch::random();
         let epochs = match epochs {

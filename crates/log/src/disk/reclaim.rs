@@ -9,13 +9,12 @@ use std::{
     time::Duration,
 };
 
-#[cfg(test)]
-use super::tests::Mutation;
 use super::{
     Durability,
     compact::{Job, Rewritten},
     erase, index_file,
     keeper::Keeper,
+    mutation::{self, Mutation},
     persist::Persist,
     scan::WalkError,
     segment::Segment,
@@ -43,8 +42,8 @@ impl Keeper {
         let index = self.index.read();
         let Some(oldest) = index.sealed().first() else { return Ok(()) };
         let (name, through) = (oldest.name.clone(), index.gone.max(oldest.last));
-        let marks = Persist::watermarks(&index.topics, &[], through);
         drop(index);
+        let marks = self.watermarks(&[], through);
         if let Err(error) = self.persist.put_watermarks(&marks) {
             // A full disk has no room for it. Without it an opening tells gaps to more than
             // those who have one, and hides none.
@@ -54,6 +53,15 @@ impl Keeper {
         tracing::debug!(segment = &*name, "dropped the oldest segment");
         self.to_remove.push_back(name);
         self.drain_removals()
+    }
+
+    fn watermarks(&self, more: &[(Topic, Position)], through: Position) -> String {
+        let marks = Persist::watermarks(&self.index.read().topics, more, through);
+        match self.config.mutation() {
+            Some(Mutation::ForgetWatermarks) => "0\n0\n".into(),
+            Some(Mutation::ShortWatermark) => mutation::shortened(&marks),
+            _ => marks,
+        }
     }
 
     /// Removes the files that are no longer part of the log, one by one, so that a crash leaves
@@ -142,8 +150,8 @@ impl Keeper {
         let keyed =
             index.sealed()[run.clone()].iter().any(|segment| segment.newest_key > keys_since);
         drop(index);
-        #[cfg(test)]
-        let job = if self.mutated(Mutation::CompactTooMuch) { job.hiding_more() } else { job };
+        let job =
+            if self.config.mutated(Mutation::CompactTooMuch) { job.hiding_more() } else { job };
         if run.start == 0 && !shown && !keyed {
             self.index.write().hide(more);
             return (0..run.len()).try_for_each(|_| self.unlink_oldest());
@@ -176,9 +184,7 @@ impl Keeper {
         more: &[(Topic, Position)],
     ) -> Result<(), String> {
         let through = self.index.read().gone.max(new.segment.last);
-        let marks = Persist::watermarks(&self.index.read().topics, more, through);
-        #[cfg(test)]
-        let marks = if self.mutated(Mutation::ForgetWatermarks) { "0\n0\n".into() } else { marks };
+        let marks = self.watermarks(more, through);
         let named = self.persist.put_watermarks(&marks).map_err(|error| error.to_string());
         let name = new.segment.name.clone();
         let renamed = named

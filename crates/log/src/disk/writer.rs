@@ -18,6 +18,7 @@ use super::{
     heal::Failure,
     index::Committed,
     keeper::Wake,
+    mutation::Mutation,
     persist::{Persist, RESERVE},
     queue::Command,
     segment::Segment,
@@ -144,8 +145,7 @@ impl Writer {
                 group.answer(&self.index, Some(&outcome));
             }
         }
-        #[cfg(test)]
-        if self.mutated(super::tests::Mutation::AckBeforeSync) {
+        if self.config.mutated(Mutation::AckBeforeSync) {
             let _ = self.sync();
         }
         self.sync_if_due();
@@ -250,19 +250,13 @@ impl Writer {
         let text = |error: io::Error| error.to_string();
         self.state.file.write_at(&group.bytes, self.written).map_err(text)?;
         self.written += group.bytes.len() as u64;
-        #[cfg(test)]
-        if self.mutated(super::tests::Mutation::AckBeforeSync) {
+        if self.config.mutated(Mutation::AckBeforeSync) {
             return Ok(());
         }
         match self.config.durability {
             Durability::Sync => self.sync().map_err(text),
             Durability::Interval(_) | Durability::None => Ok(()),
         }
-    }
-
-    #[cfg(test)]
-    fn mutated(&self, mutation: super::tests::Mutation) -> bool {
-        self.config.mutation == Some(mutation)
     }
 
     /// No position is written before the state says that it may have been used.
@@ -278,8 +272,7 @@ impl Writer {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        #[cfg(test)]
-        if self.mutated(super::tests::Mutation::SkipSync) {
+        if self.config.mutated(Mutation::SkipSync) {
             self.synced = self.written;
             return Ok(());
         }

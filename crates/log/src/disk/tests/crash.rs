@@ -9,7 +9,8 @@ use std::{
 use futures_util::FutureExt as _;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
-use super::{batch, event_texts, model::ModelMedium, read_all};
+use super::{batch, event_texts, read_all};
+use crate::simulator::CrashMedium;
 use crate::{
     AppendOptions, DiskConfig, DiskLog, Durability, Entry, EventId, Log as _, Position, Resolution,
     Retention,
@@ -47,10 +48,10 @@ impl History {
 }
 
 async fn one_life(
-    medium: Arc<ModelMedium>,
+    medium: Arc<CrashMedium>,
     history: &mut History,
     rng: &mut SmallRng,
-) -> Arc<ModelMedium> {
+) -> Arc<CrashMedium> {
     let (log, _) = DiskLog::open(medium.clone(), config(Durability::Sync)).unwrap();
     history.check(&log, &read_all(&log).await.unwrap());
     for id in history.ids.keys() {
@@ -94,7 +95,7 @@ async fn no_crash_loses_an_acknowledged_event_or_uses_a_position_again() {
     for seed in (0..60).chain([fresh]) {
         println!("seed {seed}");
         let mut rng = SmallRng::seed_from_u64(seed);
-        let (mut medium, mut history) = (ModelMedium::new(), History::default());
+        let (mut medium, mut history) = (CrashMedium::new(), History::default());
         for _ in 0..6 {
             medium = one_life(medium, &mut history, &mut rng).await;
         }
@@ -106,7 +107,7 @@ async fn no_crash_loses_an_acknowledged_event_or_uses_a_position_again() {
 /// A batch whose write is cut anywhere is not there at all, and the cut is reported.
 #[tokio::test]
 async fn a_torn_batch_leaves_nothing() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), config(Durability::Sync)).unwrap();
     log.append(batch(&["kept".into()]), AppendOptions::default()).await.unwrap();
     let name = medium.segments().remove(0);
@@ -126,7 +127,7 @@ async fn a_torn_batch_leaves_nothing() {
 
 #[tokio::test]
 async fn what_a_weaker_durability_loses_is_a_gap_for_those_who_saw_it() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), config(Durability::None)).unwrap();
     let seen = log.append(batch(&["lost".into()]), AppendOptions::default()).await.unwrap();
     let name = medium.segments().remove(0);
@@ -141,7 +142,7 @@ async fn what_a_weaker_durability_loses_is_a_gap_for_those_who_saw_it() {
 
 #[tokio::test]
 async fn copies_of_one_log_part_ways() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), config(Durability::Sync)).unwrap();
     let common = log.append(batch(&["common".into()]), AppendOptions::default()).await.unwrap();
     log.close().await;
@@ -156,7 +157,7 @@ async fn copies_of_one_log_part_ways() {
 
 #[tokio::test]
 async fn an_orderly_restart_keeps_positions_dense_and_keys_known() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let keyed = || AppendOptions {
         key: Some(crate::IdempotencyKey { scope: "".into(), key: "k".into() }),
         ..AppendOptions::default()

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use super::{batch, event_texts, model::ModelMedium, read_all};
+use super::{batch, event_texts, read_all};
+use crate::simulator::CrashMedium;
 use crate::{
     AppendOptions, DiskConfig, DiskLog, Entry, Log as _, OpenError, Retention,
     disk::format::SEGMENT_HEADER,
 };
 
-async fn filled(config: DiskConfig, events: usize) -> (Arc<ModelMedium>, DiskLog) {
-    let medium = ModelMedium::new();
+async fn filled(config: DiskConfig, events: usize) -> (Arc<CrashMedium>, DiskLog) {
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), config).unwrap();
     for n in 0..events {
         log.append(batch(&[format!("{n}")]), AppendOptions::default()).await.unwrap();
@@ -18,7 +19,7 @@ async fn filled(config: DiskConfig, events: usize) -> (Arc<ModelMedium>, DiskLog
     (medium, log)
 }
 
-fn reopen(medium: Arc<ModelMedium>) -> Result<DiskLog, OpenError> {
+fn reopen(medium: Arc<CrashMedium>) -> Result<DiskLog, OpenError> {
     DiskLog::open(medium, DiskConfig::default()).map(|(log, _)| log)
 }
 
@@ -58,7 +59,7 @@ async fn damage_that_comes_while_the_log_is_open_is_reported_by_the_read() {
 #[tokio::test]
 async fn a_missing_segment_is_noticed() {
     let small = DiskConfig { retention: Retention::bytes(1 << 20), ..DiskConfig::default() };
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), small).unwrap();
     for _ in 0..10 {
         log.append(batch(&["x".repeat(40_000)]), AppendOptions::default()).await.unwrap();
@@ -74,7 +75,7 @@ async fn a_missing_segment_is_noticed() {
 #[tokio::test]
 async fn a_lost_state_folder_is_rebuilt_and_hides_no_gap() {
     let small = || DiskConfig { retention: Retention::bytes(1 << 20), ..DiskConfig::default() };
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), small()).unwrap();
     let mut last = None;
     for _ in 0..60 {
@@ -104,7 +105,7 @@ async fn erased_bytes_leave_the_disk_and_the_log_opens_without_them() {
     log.erase(vec![appended.last()]).await.unwrap();
     log.append(batch(&["after".into()]), AppendOptions::default()).await.unwrap();
     let name = medium.segments().remove(0);
-    let found = |medium: &ModelMedium| {
+    let found = |medium: &CrashMedium| {
         medium.bytes_of(&name).windows(secret.len()).any(|w| w == secret.as_bytes())
     };
     assert!(!found(&medium));

@@ -8,8 +8,8 @@ use std::{
     },
 };
 
-use super::model::ModelMedium;
 use crate::disk::{Medium, MediumFile};
+use crate::simulator::CrashMedium;
 
 #[derive(Debug, Default)]
 pub(super) struct Ills {
@@ -21,7 +21,7 @@ pub(super) struct Ills {
 
 #[derive(Debug)]
 pub(super) struct Faulty {
-    pub(super) inner: Arc<ModelMedium>,
+    pub(super) inner: Arc<CrashMedium>,
     pub(super) ill: Arc<Ills>,
 }
 
@@ -30,7 +30,7 @@ struct FaultyFile(Arc<dyn MediumFile>, Arc<Ills>);
 
 impl Faulty {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: ModelMedium::new(), ill: Arc::default() })
+        Arc::new(Self { inner: CrashMedium::new(), ill: Arc::default() })
     }
 }
 

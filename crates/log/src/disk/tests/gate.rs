@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Condvar, Mutex},
 };
 
-use super::model::ModelMedium;
 use crate::disk::{Medium, MediumFile};
+use crate::simulator::CrashMedium;
 
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -47,7 +47,7 @@ impl Gate {
 
 #[derive(Debug)]
 pub(super) struct GatedMedium {
-    pub(super) inner: Arc<ModelMedium>,
+    pub(super) inner: Arc<CrashMedium>,
     pub(super) gate: Arc<Gate>,
 }
 

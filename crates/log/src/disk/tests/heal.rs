@@ -3,14 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{batch, event_texts, model::ModelMedium, read_all};
+use super::{batch, event_texts, read_all};
+use crate::simulator::CrashMedium;
 use crate::{
     AppendError, AppendOptions, DiskConfig, DiskLog, Durability, EventId, IdempotencyKey, Log as _,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn open(medium: &Arc<ModelMedium>, durability: Durability) -> DiskLog {
+fn open(medium: &Arc<CrashMedium>, durability: Durability) -> DiskLog {
     let config = DiskConfig { durability, ..DiskConfig::default() };
     DiskLog::open(medium.clone(), config).unwrap().0
 }
@@ -39,13 +40,13 @@ async fn until_healthy(log: &DiskLog) {
 }
 
 /// What a restart finds after power was lost now.
-async fn after_power_loss(medium: &ModelMedium) -> Vec<String> {
+async fn after_power_loss(medium: &CrashMedium) -> Vec<String> {
     texts(&open(&medium.power_lost(), Durability::Sync)).await
 }
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_got_over() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, Durability::Sync);
     let before = append(&log, "keyed before").await.unwrap();
     medium.fill();
@@ -65,7 +66,7 @@ async fn a_full_disk_is_told_and_got_over() {
 
 #[tokio::test]
 async fn a_failed_sync_is_never_taken_for_one_that_worked() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, Durability::Sync);
     append(&log, "before").await.unwrap();
     medium.fail_syncs();
@@ -85,7 +86,7 @@ async fn a_failed_sync_is_never_taken_for_one_that_worked() {
 /// written anew, since the system may have dropped them.
 #[tokio::test]
 async fn what_was_shown_is_written_anew() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, Durability::Interval(Duration::from_millis(5)));
     medium.fail_syncs();
     let shown = append(&log, "shown").await.unwrap();
@@ -108,7 +109,7 @@ async fn what_was_shown_is_written_anew() {
 /// Many failures in a row, with readers and restarts between.
 #[tokio::test]
 async fn again_and_again() {
-    let mut medium = ModelMedium::new();
+    let mut medium = CrashMedium::new();
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..12 {
         let log = open(&medium, Durability::Sync);

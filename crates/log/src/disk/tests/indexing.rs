@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{event_texts, model::ModelMedium, read_all};
+use super::{event_texts, read_all};
+use crate::simulator::CrashMedium;
 use crate::{
     AppendOptions, Batch, Budget, DiskConfig, DiskLog, Durability, Filter, IdempotencyKey, Limits,
     Log as _, NewEvent, OpenReport, Position, ReadError, ReadRange, Retention, Topic,
@@ -21,7 +22,7 @@ fn counting(max_events: u64) -> DiskConfig {
     config
 }
 
-fn open(medium: &Arc<ModelMedium>, config: DiskConfig) -> (DiskLog, OpenReport) {
+fn open(medium: &Arc<CrashMedium>, config: DiskConfig) -> (DiskLog, OpenReport) {
     DiskLog::open(medium.clone(), config).unwrap()
 }
 
@@ -39,20 +40,20 @@ async fn publish(log: &DiskLog, numbers: std::ops::Range<usize>) {
     }
 }
 
-fn index_files(medium: &ModelMedium) -> Vec<String> {
+fn index_files(medium: &CrashMedium) -> Vec<String> {
     let names = medium.list("log").unwrap().into_iter().filter(|name| name.ends_with(".idx"));
     names.map(|name| format!("log/{name}")).collect()
 }
 
-fn without_index_files(medium: &ModelMedium) -> Arc<ModelMedium> {
+fn without_index_files(medium: &CrashMedium) -> Arc<CrashMedium> {
     let copy = medium.copied();
     index_files(&copy).iter().for_each(|name| copy.remove(name).unwrap());
     copy
 }
 
 /// A log of several sealed segments with their index files, closed.
-async fn indexed(config: DiskConfig) -> Arc<ModelMedium> {
-    let medium = ModelMedium::new();
+async fn indexed(config: DiskConfig) -> Arc<CrashMedium> {
+    let medium = CrashMedium::new();
     let (log, _) = open(&medium, config);
     publish(&log, 0..60).await;
     let erased = log.erase(vec![Position(3), Position(30)]).await.unwrap();
@@ -193,7 +194,7 @@ async fn an_index_file_of_a_segment_that_is_gone_goes_too() {
 /// Files that were copied at different moments, as no backup of ours makes them.
 #[tokio::test]
 async fn an_index_file_that_counts_what_the_log_no_longer_has_is_not_believed() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = open(&medium, counting(5));
     publish(&log, 0..20).await;
     let older = medium.copied();
@@ -209,7 +210,7 @@ async fn an_index_file_that_counts_what_the_log_no_longer_has_is_not_believed() 
 /// With a durability below `sync`, what was counted must not be ahead of the disk.
 #[tokio::test]
 async fn an_index_file_never_says_more_than_a_loss_of_power_leaves() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let config = || DiskConfig { durability: Durability::None, ..counting(5) };
     let (log, _) = open(&medium, config());
     publish(&log, 0..60).await;

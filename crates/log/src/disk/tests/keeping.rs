@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use super::{event_texts, faulty::Faulty, model::ModelMedium};
+use super::{event_texts, faulty::Faulty};
+use crate::simulator::CrashMedium;
 use crate::{
     AppendOptions, Batch, Budget, Clock, DiskConfig, DiskLog, Durability, Filter, IdempotencyKey,
     Keep, Log as _, NewEvent, OpenError, Position, ReadRange, Retention, Rule, disk::Medium,
@@ -68,7 +69,7 @@ async fn a_sparse_topic_is_not_taken_for_hidden() {
         rule("busy", |r| r.max_events = Some(Some(1))),
         rule("rare", |r| r.max_events = Some(Some(2))),
     ];
-    let log = open(ModelMedium::new(), r, Durability::Sync).unwrap();
+    let log = open(CrashMedium::new(), r, Durability::Sync).unwrap();
     for n in 0..3 {
         publish(&log, "rare", &n.to_string()).await;
         for _ in 0..300 {
@@ -90,7 +91,7 @@ async fn a_sparse_topic_is_not_taken_for_hidden() {
 async fn states_that_fill_a_segment_do_not_keep_the_keeper_busy_for_ever() {
     let mut r = Retention::bytes(1 << 20); // segments of 64 KiB
     r.rules = vec![rule("state/**", |r| r.keep = Some(Keep::Latest))];
-    let m = ModelMedium::new();
+    let m = CrashMedium::new();
     let log = open(m.clone(), r, Durability::Sync).unwrap();
     for n in 0..17 {
         publish(&log, &format!("state/{n}"), &"s".repeat(4_000)).await;
@@ -125,7 +126,7 @@ async fn a_disk_that_was_full_at_a_roll_is_opened_again() {
 
 #[tokio::test]
 async fn an_erasure_while_compacting_is_no_damage() {
-    let log = open(ModelMedium::new(), Retention::bytes(1 << 30), Durability::Sync).unwrap();
+    let log = open(CrashMedium::new(), Retention::bytes(1 << 30), Durability::Sync).unwrap();
     let p = publish(&log, "a", "secret").await;
     publish(&log, "a", "b").await;
     log.queue.ask_to_roll();
@@ -134,14 +135,14 @@ async fn an_erasure_while_compacting_is_no_damage() {
     let job = crate::disk::compact::Job::new(&log.index.read(), 0..1, &[], 0).unwrap();
     log.erase(vec![p]).await.unwrap();
     publish(&log, "a", "c").await; // the overwriting is done
-    let medium: Arc<dyn Medium> = ModelMedium::new();
+    let medium: Arc<dyn Medium> = CrashMedium::new();
     let done = job.run(&medium, &log.index, &mut |_| Ok(()));
     assert!(done.is_ok(), "{}", done.unwrap_err());
 }
 
 #[tokio::test]
 async fn nothing_synced_is_removed_for_what_is_not() {
-    let m = ModelMedium::new();
+    let m = CrashMedium::new();
     let mut r = Retention::bytes(1 << 30);
     r.rules = vec![
         rule("state", |r| r.keep = Some(Keep::Latest)),
@@ -227,7 +228,7 @@ async fn a_failed_removal_is_tried_again() {
 
 #[tokio::test]
 async fn keys_outlive_their_events() {
-    let m = ModelMedium::new();
+    let m = CrashMedium::new();
     let mut r = Retention::bytes(1 << 30);
     r.rules = vec![rule("state", |r| r.keep = Some(Keep::Latest))];
     let log = open(m.clone(), r.clone(), Durability::Sync).unwrap();
@@ -290,7 +291,7 @@ async fn a_compaction_that_fails_leaves_no_file() {
 async fn what_is_hidden_goes_before_what_is_shown() {
     let mut r = Retention::bytes(1 << 20);
     r.rules = vec![rule("state", |r| r.keep = Some(Keep::Latest))];
-    let log = open(ModelMedium::new(), r, Durability::Sync).unwrap();
+    let log = open(CrashMedium::new(), r, Durability::Sync).unwrap();
     for n in 0..4 {
         publish(&log, "history", &format!("{n}{}", "x".repeat(20_000))).await;
     }
@@ -304,7 +305,7 @@ async fn what_is_hidden_goes_before_what_is_shown() {
 
 #[tokio::test]
 async fn a_slow_reader_is_told_no_damage() {
-    let m = ModelMedium::new();
+    let m = CrashMedium::new();
     let mut r = Retention::bytes(1 << 20);
     r.rules = vec![rule("a", |r| r.max_events = Some(Some(1)))];
     let log = open(m.clone(), r.clone(), Durability::Sync).unwrap();
@@ -336,7 +337,7 @@ async fn a_full_disk_is_emptied_of_what_is_too_old() {
         keep_every: None,
         ..DiskConfig::default()
     };
-    let m = ModelMedium::new();
+    let m = CrashMedium::new();
     let log = DiskLog::open(m.clone(), config).unwrap().0;
     for _ in 0..10 {
         publish(&log, "a", &"x".repeat(70_000)).await;
@@ -380,7 +381,7 @@ async fn an_erasure_that_failed_is_finished_later() {
 async fn maintenance_is_answered_once_it_is_done() {
     let mut r = Retention::bytes(1 << 20);
     r.rules = vec![rule("a", |r| r.max_events = Some(Some(1)))];
-    let log = open(ModelMedium::new(), r, Durability::Sync).unwrap();
+    let log = open(CrashMedium::new(), r, Durability::Sync).unwrap();
     for _ in 0..10 {
         publish(&log, "a", &"x".repeat(70_000)).await;
     }
@@ -413,7 +414,7 @@ async fn many_small_segments_that_cannot_be_merged_do_not_keep_it_busy() {
 async fn keys_do_not_crowd_out_events() {
     let mut r = Retention::bytes(1 << 20);
     r.rules = vec![rule("state/*", |r| r.keep = Some(Keep::Latest))];
-    let log = open(ModelMedium::new(), r, Durability::None).unwrap();
+    let log = open(CrashMedium::new(), r, Durability::None).unwrap();
     publish(&log, "state/0", "s").await;
     for n in 0..15_000 {
         let key = format!("0f8fad5b-d9cb-469f-a165-7086{n:08}").into();

@@ -5,31 +5,15 @@
 
 mod crash;
 mod damage;
+mod every_step;
 mod faulty;
 mod gate;
 mod heal;
 mod indexing;
 mod keeping;
-mod model;
 mod ordering;
-mod recording;
 mod regressions;
 mod truth;
-
-/// Mistakes that the tests must notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mutation {
-    /// A sync is taken for done without doing it.
-    SkipSync,
-    /// An append is shown and acknowledged, and only then synced.
-    AckBeforeSync,
-    /// Compaction takes one event too many of each topic.
-    CompactTooMuch,
-    /// What a compaction empties is not put on record.
-    ForgetWatermarks,
-    /// Events go a little before they are too old.
-    ExpireEarly,
-}
 
 fn topic() -> crate::Topic {
     "t".parse().unwrap()

@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 
 use super::{
-    Mutation, batch,
+    batch,
     gate::{Gate, GatedMedium},
-    model::ModelMedium,
 };
+use crate::simulator::{CrashMedium, Mutation};
 use crate::{AppendError, AppendOptions, DiskConfig, DiskLog, Log as _};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Appends while the disk's sync is held up, and looks at what comes out before it is done.
 async fn check_order(mutation: Option<Mutation>) -> Result<(), &'static str> {
     let gate = Arc::new(Gate::default());
-    let medium = Arc::new(GatedMedium { inner: ModelMedium::new(), gate: gate.clone() });
+    let medium = Arc::new(GatedMedium { inner: CrashMedium::new(), gate: gate.clone() });
     let config = DiskConfig { mutation, ..DiskConfig::default() };
     let (log, _) = DiskLog::open(medium, config).unwrap();
     let mut tail = log.tail(log.end());
@@ -75,7 +75,7 @@ async fn an_early_acknowledgement_is_caught() {
 #[tokio::test]
 async fn many_appends_share_one_sync() {
     let gate = Arc::new(Gate::default());
-    let medium = Arc::new(GatedMedium { inner: ModelMedium::new(), gate: gate.clone() });
+    let medium = Arc::new(GatedMedium { inner: CrashMedium::new(), gate: gate.clone() });
     let (log, _) = DiskLog::open(medium, DiskConfig::default()).unwrap();
     let log = Arc::new(log);
     gate.close();
@@ -94,7 +94,7 @@ async fn many_appends_share_one_sync() {
 
 #[tokio::test]
 async fn a_failed_sync_is_told_and_never_taken_back() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let (log, _) = DiskLog::open(medium.clone(), DiskConfig::default()).unwrap();
     log.append(batch(&["before".into()]), AppendOptions::default()).await.unwrap();
     medium.fail_syncs();

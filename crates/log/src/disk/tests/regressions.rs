@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Mutation, batch, event_texts, model::ModelMedium, read_all};
+use super::{batch, event_texts, read_all};
+use crate::simulator::{CrashMedium, Mutation};
 use crate::{
     AppendOptions, Batch, Budget, DiskConfig, DiskLog, Entry, Filter, IdempotencyKey, Log as _,
     NewEvent, Position, ReadRange, Resolution, Retention, disk::Medium as _,
@@ -15,7 +16,7 @@ fn keeping(max_bytes: u64) -> DiskConfig {
     DiskConfig { retention: Retention::bytes(max_bytes), ..DiskConfig::default() }
 }
 
-fn open(medium: &Arc<ModelMedium>, config: DiskConfig) -> DiskLog {
+fn open(medium: &Arc<CrashMedium>, config: DiskConfig) -> DiskLog {
     DiskLog::open(medium.clone(), config).unwrap().0
 }
 
@@ -51,7 +52,7 @@ fn clock() -> (Arc<AtomicU64>, impl Fn() -> DiskConfig) {
 /// follow them; then power is lost.
 #[tokio::test]
 async fn what_an_opening_finds_is_synced_before_it_is_built_upon() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, DiskConfig { mutation: Some(Mutation::SkipSync), ..large() });
     log.append(batch(&["cached".into()]), plain()).await.unwrap();
     drop(log);
@@ -63,7 +64,7 @@ async fn what_an_opening_finds_is_synced_before_it_is_built_upon() {
 
 #[tokio::test]
 async fn an_erased_event_keeps_its_key_over_a_restart() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     let first = log.append(batch(&["secret".into()]), keyed()).await.unwrap();
     log.erase(vec![first.last()]).await.unwrap();
@@ -74,7 +75,7 @@ async fn an_erased_event_keeps_its_key_over_a_restart() {
 
 #[tokio::test]
 async fn a_keyed_batch_over_topics_is_recalled_whole_and_under_its_first() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let both = || Batch::new(vec![event("a", "1"), event("b", "2")]).unwrap();
     let log = open(&medium, large());
     let first = log.append(both(), keyed()).await.unwrap();
@@ -89,7 +90,7 @@ async fn a_keyed_batch_over_topics_is_recalled_whole_and_under_its_first() {
 async fn a_key_whose_window_is_over_begins_anew() {
     let (now, config) = clock();
     let config = || DiskConfig { idempotency_window: 1000, ..config() };
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, config());
     log.append(batch(&["day 1".into()]), keyed()).await.unwrap();
     now.fetch_add(1500, Ordering::SeqCst);
@@ -102,7 +103,7 @@ async fn a_key_whose_window_is_over_begins_anew() {
 
 #[tokio::test]
 async fn a_read_that_an_erasure_overtakes_finds_no_damage() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     let appended = log.append(batch(&["one".into(), "two".into()]), plain()).await.unwrap();
     log.close().await;
@@ -118,7 +119,7 @@ async fn a_read_that_an_erasure_overtakes_finds_no_damage() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_shown_beyond_the_end() {
-    let log = Arc::new(open(&ModelMedium::new(), large()));
+    let log = Arc::new(open(&CrashMedium::new(), large()));
     let appending = log.clone();
     let writer = tokio::spawn(async move {
         for n in 0..5000 {
@@ -134,7 +135,7 @@ async fn nothing_is_shown_beyond_the_end() {
 
 #[tokio::test]
 async fn a_log_that_lost_its_newest_segments_does_not_hide_it() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     log.append(batch(&["1".into()]), plain()).await.unwrap();
     log.close().await;
@@ -153,7 +154,7 @@ async fn a_log_that_lost_its_newest_segments_does_not_hide_it() {
 /// Removals become durable one by one, in order: no crash leaves a hole.
 #[tokio::test]
 async fn dropped_segments_that_come_back_leave_no_hole() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, keeping(1 << 20));
     for _ in 0..12 {
         log.append(batch(&["x".repeat(70_000)]), plain()).await.unwrap();
@@ -173,7 +174,7 @@ async fn dropped_segments_that_come_back_leave_no_hole() {
 
 #[tokio::test]
 async fn a_lost_list_of_erased_events_is_read_from_the_log() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     let appended = log.append(batch(&["1".into(), "2".into()]), plain()).await.unwrap();
     log.erase(vec![appended.last()]).await.unwrap();
@@ -186,7 +187,7 @@ async fn a_lost_list_of_erased_events_is_read_from_the_log() {
 /// A later version's entry is refused, not cut off as if a crash had torn it.
 #[tokio::test]
 async fn an_intact_entry_of_a_later_version_is_kept() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     log.append(batch(&["1".into()]), plain()).await.unwrap();
     log.append(batch(&["2".into()]), plain()).await.unwrap();
@@ -208,7 +209,7 @@ async fn an_intact_entry_of_a_later_version_is_kept() {
 
 #[tokio::test]
 async fn damage_at_the_end_of_a_log_that_was_closed_in_order_is_no_torn_tail() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     log.append(batch(&["1".into(), "2".into()]), plain()).await.unwrap();
     log.close().await;
@@ -223,7 +224,7 @@ async fn damage_at_the_end_of_a_log_that_was_closed_in_order_is_no_torn_tail() {
 
 #[tokio::test]
 async fn an_epoch_that_may_have_given_ids_is_not_forgotten() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, large());
     log.append(batch(&["1".into()]), plain()).await.unwrap();
     log.close().await;
@@ -238,7 +239,7 @@ async fn an_epoch_that_may_have_given_ids_is_not_forgotten() {
 #[tokio::test]
 async fn time_does_not_fall_over_an_erasure_and_a_restart() {
     let (now, config) = clock();
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     let log = open(&medium, config());
     log.append(batch(&["a".into()]), plain()).await.unwrap();
     now.store(2_000_000, Ordering::SeqCst);
@@ -291,7 +292,7 @@ async fn many_openings_leave_few_files_open() {
 /// The files that a backward read would open later are gone when their turn comes.
 #[tokio::test]
 async fn a_backward_read_that_retention_overtakes_brings_what_is_left() {
-    let medium = ModelMedium::new();
+    let medium = CrashMedium::new();
     for n in 0..3 {
         let log = open(&medium, large());
         log.append(batch(&[n.to_string()]), plain()).await.unwrap();

@@ -5,14 +5,14 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 
-use super::{Mutation, model::ModelMedium, recording::RecordingMedium};
+use crate::simulator::{CrashMedium, Mutation};
 use crate::{
     AppendOptions, Batch, Budget, Clock, DiskConfig, DiskLog, Entry, Filter, Keep, Limits,
     Log as _, NewEvent, Position, ReadRange, Retention, Rule, Topic,
@@ -167,17 +167,30 @@ async fn read(
     (got, removed)
 }
 
+/// What a step was, and what is left if power is lost there.
+type Pictures = Arc<Mutex<Vec<(String, Arc<CrashMedium>)>>>;
+
+/// Takes a picture before and after each step from now on.
+fn pictures(medium: &CrashMedium, seed: u64) -> Pictures {
+    let taken = Pictures::default();
+    let (pictures, mut rng) = (taken.clone(), SmallRng::seed_from_u64(seed));
+    medium.watch(move |what, medium| {
+        pictures.lock().unwrap().push((what.to_owned(), medium.crashed(&mut rng)));
+    });
+    taken
+}
+
 struct Run {
     rng: SmallRng,
     clock: Arc<AtomicU64>,
-    medium: Arc<RecordingMedium>,
+    medium: Arc<CrashMedium>,
     log: DiskLog,
     model: Model,
     mutation: Option<Mutation>,
 }
 
 fn open(
-    medium: Arc<RecordingMedium>,
+    medium: Arc<CrashMedium>,
     retention: &Retention,
     clock: &Arc<AtomicU64>,
     mutation: Option<Mutation>,
@@ -195,7 +208,7 @@ impl Run {
     fn new(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let clock = Arc::new(AtomicU64::new(1_700_000_000_000));
-        let medium = RecordingMedium::over(ModelMedium::new());
+        let medium = CrashMedium::new();
         let model = Model { retention: limits(&mut rng), ..Model::default() };
         let log = open(medium.clone(), &model.retention, &clock, mutation);
         Self { rng, clock, medium, log, model, mutation }
@@ -255,16 +268,16 @@ impl Run {
 
     /// Maintains the log and looks at what a loss of power at any step of it would leave.
     async fn maintain(&mut self, hit: &mut Hit) {
-        let before = self.medium.inner.segments().len();
-        self.medium.record(self.rng.random());
+        let before = self.medium.segments().len();
+        let pictures = pictures(&self.medium, self.rng.random());
         self.log.maintain().await;
-        let pictures = self.medium.take_pictures();
-        hit.unlinked += before.saturating_sub(self.medium.inner.segments().len());
+        self.medium.unwatch();
+        let pictures = std::mem::take(&mut *pictures.lock().unwrap());
+        hit.unlinked += before.saturating_sub(self.medium.segments().len());
         hit.compacted +=
             pictures.iter().filter(|(what, _)| what.starts_with("after renaming")).count();
         for (what, left) in pictures {
             println!("power lost {what}");
-            let left = RecordingMedium::over(left);
             let log = open(left, &self.model.retention, &self.clock, self.mutation);
             for _ in 0..2 {
                 let (filter, after) = (self.filter(), self.cursor());
@@ -276,14 +289,14 @@ impl Run {
 
     async fn restart(&mut self, crash: bool) {
         let left = if crash {
-            let left = self.medium.inner.crashed(&mut self.rng);
+            let left = self.medium.crashed(&mut self.rng);
             self.log.close().await;
             left
         } else {
             self.log.close().await;
-            self.medium.inner.copied()
+            self.medium.copied()
         };
-        self.medium = RecordingMedium::over(left);
+        self.medium = left;
         let medium = self.medium.clone();
         self.log = open(medium, &self.model.retention, &self.clock, self.mutation);
     }
