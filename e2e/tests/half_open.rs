@@ -62,7 +62,7 @@ fn a_peer_that_is_gone_without_a_word_is_found() {
     wait_for(&lines(follower.0.stdout.take().unwrap()), "eventwall:tick");
 
     assert!(inside(&server, &["ip", "link", "set", "lo", "down"]).status().unwrap().success());
-    wait_for(&log, "cut a connection whose peer took no data for too long");
+    wait_for(&log, "cut a connection whose peer is gone without a word");
     assert!(inside(&server, &["ip", "link", "set", "lo", "up"]).status().unwrap().success());
     let metrics =
         inside(&server, &["curl", "-s", "http://127.0.0.1:8080/metrics"]).output().unwrap();

@@ -70,6 +70,7 @@ pub(crate) fn settings(args: &ServeArgs) -> Settings {
             page_events: args.max_page,
             topics: args.max_topics,
             write_deadline: args.write_deadline,
+            max_lag: args.max_lag,
             drain_window: args.drain_window,
             drain_deadline: args.drain_deadline,
             ..Limits::default()

@@ -31,6 +31,9 @@ pub struct FollowOptions {
     /// End after the first events, or after this time: for who sees nothing of a stream
     /// until it ends.
     pub wait: Option<Duration>,
+    /// Once live, it may be behind for so long without having caught up in between. A replay may
+    /// take as long as it likes.
+    pub max_lag: Option<Duration>,
 }
 
 /// What a step sent, to be counted.
@@ -61,7 +64,11 @@ pub struct Follower {
     /// Up to here it reads the log, which knows what the limits of topics leave.
     from_log_to: Option<Position>,
     quiet_since: Instant,
-    caught_up: Option<CaughtUp>,
+    /// It was up to date once, or asked for nothing before that.
+    was_live: bool,
+    /// Since when it has not been up to date again.
+    behind_since: Option<Instant>,
+    caught_up: Option<Arc<CaughtUp>>,
     /// The number of the next ephemeral event; `None` until it is live.
     next_ephemeral: Option<u64>,
     tally: Tally,
@@ -78,6 +85,8 @@ pub enum Step {
     Read(ReadRange),
     /// Wait for news of its topics, at most until then.
     Wait(Instant),
+    /// Disconnect it: it has been behind for this time, longer than it may.
+    Lagging(Duration),
     /// The stream is complete.
     End,
 }
@@ -101,6 +110,8 @@ impl Follower {
             live_at: started.live_at.filter(|_| options.wait.is_none()),
             from_log_to: started.live_at.filter(|_| started.from_log),
             quiet_since: now,
+            was_live: started.live_at.is_none(),
+            behind_since: None,
             caught_up: None,
             next_ephemeral: None,
             tally: Tally::default(),
@@ -124,7 +135,7 @@ impl Follower {
         &self.tally
     }
 
-    pub(crate) fn take_in(&mut self, read: CaughtUp) {
+    pub(crate) fn take_in(&mut self, read: Arc<CaughtUp>) {
         self.caught_up = Some(read);
     }
 
@@ -149,10 +160,16 @@ impl Follower {
                 // Whoever has caught up holds nothing beside the window.
                 self.caught_up = None;
             }
-            match next(&self.cursor, self.limit(), window, self.caught_up.as_ref()) {
+            match next(&self.cursor, self.limit(), window, self.caught_up.as_deref()) {
                 Next::Events(slice) => {
+                    if let Some(lag) = self.too_far_behind(now) {
+                        self.ended = true;
+                        return Step::Lagging(lag);
+                    }
                     let frames = self.frames(&slice.events, behind);
                     self.cursor.advance(self.reached(slice.examined, behind));
+                    // Whoever does not take its frames holds them, and nothing beside.
+                    self.caught_up.take_if(|read| read.through <= self.cursor.position);
                     self.ended = self.options.wait.is_some();
                     return self.send(frames, now);
                 }
@@ -194,6 +211,14 @@ impl Follower {
         untold.then(|| self.tick(epochs))
     }
 
+    /// For how long it has been behind, if that is longer than it may be.
+    fn too_far_behind(&mut self, now: Instant) -> Option<Duration> {
+        let since = *self.behind_since.get_or_insert(now);
+        let lag = now.saturating_duration_since(since);
+        let max = self.options.max_lag.filter(|_| self.was_live)?;
+        (lag > max).then_some(lag)
+    }
+
     /// What passed by since it was last up to date.
     fn ephemeral(&mut self, window: &Window) -> Vec<Bytes> {
         let seen = self.next_ephemeral.replace(window.ephemera.count());
@@ -221,6 +246,7 @@ impl Follower {
     }
 
     fn wait(&mut self, epochs: &Epochs, now: Instant) -> Step {
+        (self.was_live, self.behind_since) = (true, None);
         let quiet = self.quiet_since + self.heartbeat;
         let due = self.options.wait.map_or(quiet, |wait| self.began + wait);
         if now < due {

@@ -11,14 +11,11 @@ use eventwall_log::{
     AppendError, AppendOptions, Appended, Batch, Budget, Entry, Filter, Log, Page, Position,
     ReadError, ReadRange, Tail, Topic, system_time,
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscription,
+    catch_up::CatchUps,
     registry::{Registration, Registry},
     start::{Started, start},
     window::Window,
@@ -42,7 +39,7 @@ impl Default for HubConfig {
         Self {
             window_bytes: 32 << 20,
             heartbeat: Duration::from_secs(15),
-            catch_ups: 64,
+            catch_ups: 16,
             max_start_events: 10_000,
         }
     }
@@ -62,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
     window: RwLock<Window>,
     registry: Arc<Registry>,
-    pub(crate) catch_ups: Semaphore,
+    pub(crate) catch_ups: CatchUps,
     pub(crate) max_start_events: usize,
     /// The last position that came off the log's tail.
     tail: watch::Sender<Position>,
@@ -86,7 +83,7 @@ impl Hub {
             log,
             window: RwLock::new(Window::new(end, config.window_bytes)),
             registry: Arc::default(),
-            catch_ups: Semaphore::new(config.catch_ups.max(1)),
+            catch_ups: CatchUps::new(config.catch_ups),
             max_start_events: config.max_start_events,
             tail: watch::Sender::new(end),
             metrics: HubMetrics::default(),

@@ -9,6 +9,7 @@
 //! The hub knows no HTTP, and nothing but ephemeral events reaches a subscriber other than
 //! through the log's tail.
 
+mod catch_up;
 mod control;
 mod cursor;
 mod ephemeral;
@@ -33,7 +34,7 @@ pub use metrics::HubMetrics;
 pub use page::EventPage;
 pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};
 pub use start::{Start, StartError};
-pub use subscription::Subscription;
+pub use subscription::{FollowError, Subscription};
 
 #[cfg(test)]
 mod tests;

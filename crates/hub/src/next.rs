@@ -63,6 +63,11 @@ impl CaughtUp {
 }
 
 impl CaughtUp {
+    /// Whether it brings what follows `after`, and nothing was erased since.
+    pub(crate) fn covers(&self, after: Position, erasures: u64) -> bool {
+        self.erasures == erasures && self.after <= after && after < self.through
+    }
+
     /// Up to where nothing is left that comes after `position`.
     fn nothing_up_to(&self, position: Position) -> Position {
         let left = self.events.iter().find(|event| event.position() > position);
@@ -83,9 +88,7 @@ pub(crate) fn next(
     {
         return from_slice(slice);
     }
-    let fresh = caught_up.filter(|read| read.erasures == window.erasures());
-    let covering =
-        fresh.filter(|read| read.after <= cursor.position && cursor.position < read.through);
+    let covering = caught_up.filter(|read| read.covers(cursor.position, window.erasures()));
     let Some(read) = covering else {
         // Not bounded by `limit.through`: a removal beyond it could not be told from one before.
         return Next::Read(ReadRange::after(cursor.position));

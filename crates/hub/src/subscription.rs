@@ -4,13 +4,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Budget, Filter, ReadError, ReadRange, system_time};
-use tokio::time::Instant;
+use eventwall_log::{ReadError, system_time};
+use tokio::time::{Duration, Instant};
 
-use crate::{Follower, Step, hub::Shared, next::CaughtUp, registry::Registration};
+use crate::{Follower, Step, catch_up::Behind, hub::Shared, registry::Registration};
 
-/// Memory that one catch-up read may take, in events and bytes.
-const CATCH_UP: Budget = Budget { events: 1024, bytes: 64 * 1024 };
+/// Why a subscriber is to be disconnected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FollowError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// See [`FollowOptions::max_lag`](crate::FollowOptions::max_lag).
+    #[error("it has been behind for {} s without catching up", .0.as_secs())]
+    Lagging(Duration),
+}
 
 /// One subscriber's stream of frames. Dropping it ends it.
 #[derive(Debug)]
@@ -18,12 +26,14 @@ pub struct Subscription {
     follower: Follower,
     hub: Arc<Shared>,
     registration: Registration,
+    /// While it reads the log.
+    behind: Option<Behind>,
 }
 
 impl Subscription {
     pub(crate) fn new(follower: Follower, hub: Arc<Shared>, registration: Registration) -> Self {
         hub.metrics.subscribers.inc();
-        Self { follower, hub, registration }
+        Self { follower, hub, registration, behind: None }
     }
 
     #[cfg(test)]
@@ -41,9 +51,8 @@ impl Subscription {
     /// complete. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// If the log cannot be read. The subscriber is to be disconnected; it may come back
-    /// with its cursor.
-    pub async fn next(&mut self) -> Result<Option<Vec<Bytes>>, ReadError> {
+    /// The subscriber is to be disconnected; it may come back with its cursor.
+    pub async fn next(&mut self) -> Result<Option<Vec<Bytes>>, FollowError> {
         loop {
             let step = {
                 let (window, epochs) = (self.hub.window(), self.hub.log.epochs());
@@ -56,11 +65,15 @@ impl Subscription {
                     return Ok(Some(frames));
                 }
                 Step::End => return Ok(None),
+                Step::Lagging(lag) => return Err(FollowError::Lagging(lag)),
                 Step::Read(range) => {
-                    let read = self.hub.catch_up(&self.follower, range).await?;
+                    self.behind.get_or_insert_with(|| self.hub.catch_ups.enter());
+                    let filter = &self.follower.cursor().filter;
+                    let read = self.hub.catch_up(filter, range, Instant::now()).await?;
                     self.follower.take_in(read);
                 }
                 Step::Wait(until) => {
+                    self.behind = None;
                     let _ = tokio::time::timeout_at(until, self.registration.news()).await;
                 }
             }
@@ -71,28 +84,5 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.hub.metrics.subscribers.dec();
-    }
-}
-
-impl Shared {
-    /// Reads for a cursor that is behind the window.
-    async fn catch_up(&self, follower: &Follower, range: ReadRange) -> Result<CaughtUp, ReadError> {
-        let filter = &follower.cursor().filter;
-        // Bounds what many at once hold in memory; closing it is not foreseen.
-        let _permit = self.catch_ups.acquire().await;
-        self.read_log(range, filter, CATCH_UP).await
-    }
-
-    /// Reads the log and frames what it finds.
-    pub(crate) async fn read_log(
-        &self,
-        range: ReadRange,
-        filter: &Filter,
-        budget: Budget,
-    ) -> Result<CaughtUp, ReadError> {
-        // Before the read: an erasure that comes after it is then noticed.
-        let erasures = self.window().erasures();
-        let page = self.log.read(range, filter, budget).await?;
-        Ok(CaughtUp::new(range, page, &self.log.epochs(), erasures))
     }
 }

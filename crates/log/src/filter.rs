@@ -8,7 +8,7 @@ use std::{
 use crate::{Pattern, Topic};
 
 /// A set of topics to read. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
     /// Every topic: what a hub's tail reads.
     All,
@@ -26,6 +26,14 @@ pub struct Selection {
     /// A topic is matched once, not once an event.
     known: RwLock<HashMap<Topic, bool>>,
 }
+
+impl PartialEq for Selection {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.topics, &self.patterns) == (&other.topics, &other.patterns)
+    }
+}
+
+impl Eq for Selection {}
 
 /// Topics whose match is remembered, per selection.
 const MAX_KNOWN: usize = 1024;

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -30,7 +31,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use crate::{App, Limits, deadline::WriteDeadline, unavailable::ServerIsFull};
+use crate::{App, Limits, deadline::WriteDeadline, metrics::Cut, unavailable::ServerIsFull};
 
 /// Connections served at once only to be told that the server is full.
 const REFUSALS: usize = 256;
@@ -41,6 +42,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// A connection that is silent for so long is asked whether its peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Bytes that the system takes for a connection beyond what is on its way. Else it would take
+/// megabytes for a peer that has stopped reading, and with a thousand of those run short of memory
+/// for all others.
+const UNSENT: u32 = 128 * 1024;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -117,7 +122,7 @@ impl<'a> Acceptor<'a> {
         let tuned = stream
             .set_nodelay(true)
             .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-            .and_then(|()| set_user_timeout(&socket, deadline));
+            .and_then(|()| set_system_limits(&socket, deadline));
         if let Err(error) = tuned {
             tracing::debug!(%error, "a socket does not take all its options");
         }
@@ -151,13 +156,14 @@ impl<'a> Acceptor<'a> {
 }
 
 #[cfg(target_os = "linux")]
-fn set_user_timeout(socket: &SockRef<'_>, deadline: Duration) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(deadline))
+fn set_system_limits(socket: &SockRef<'_>, deadline: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(deadline))?;
+    socket.set_tcp_notsent_lowat(UNSENT)
 }
 
-/// Other systems have no such option: their own time-outs hold.
+/// Other systems have no such options: their own limits hold.
 #[cfg(not(target_os = "linux"))]
-fn set_user_timeout(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
+fn set_system_limits(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
     Ok(())
 }
 
@@ -180,6 +186,7 @@ async fn connection(stream: TcpStream, router: Router, app: Arc<App>, place: Pla
     let full = matches!(place, Place::Refused(_));
     let limits = app.settings().limits.clone();
     let _counted = Counted::new(&app.metrics.connections);
+    let peer = stream.peer_addr().ok();
     let io = TokioIo::new(WriteDeadline::new(stream, limits.write_deadline));
     let asked = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
@@ -206,15 +213,25 @@ async fn connection(stream: TcpStream, router: Router, app: Arc<App>, place: Pla
     };
     if let Err(error) = ended {
         let cause = io_cause(&error);
-        // By our deadline on writes, or the system's on acknowledgements.
-        if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
-            app.metrics.slow_peers.inc();
-            tracing::info!("cut a connection whose peer took no data for too long");
+        if let Some(cause) = cause.filter(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+            note_cut(&app, cause, peer);
         }
         match cause {
             Some(cause) => tracing::debug!(%error, %cause, "a connection ended with an error"),
             None => tracing::debug!(%error, "a connection ended with an error"),
         }
+    }
+}
+
+/// By our deadline on writes, or by the system's on acknowledgements.
+fn note_cut(app: &App, cause: &io::Error, peer: Option<SocketAddr>) {
+    let peer = peer.map(tracing::field::display);
+    if cause.raw_os_error().is_none() {
+        app.metrics.cut(Cut::stuck);
+        tracing::info!(peer, "cut a connection whose peer took no data for too long");
+    } else {
+        app.metrics.cut(Cut::gone);
+        tracing::info!(peer, "cut a connection whose peer is gone without a word");
     }
 }
 

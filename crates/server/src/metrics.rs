@@ -10,7 +10,7 @@ use axum::{
 use eventwall_hub::Hub;
 use http::{StatusCode, header};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
@@ -22,7 +22,7 @@ use crate::{App, Problem};
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: Gauge,
-    pub(crate) slow_peers: Counter,
+    cuts: Family<CutLabels, Counter>,
     refusals: Family<Refusal, Counter>,
     log_bytes: Gauge<i64, AtomicI64>,
     log_end: Gauge<i64, AtomicI64>,
@@ -33,6 +33,23 @@ pub(crate) struct Metrics {
 struct Refusal {
     status: u16,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CutLabels {
+    reason: Cut,
+}
+
+/// Why a peer was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the label's values")]
+pub(crate) enum Cut {
+    /// It took no byte for too long.
+    stuck,
+    /// It acknowledged nothing for too long, or did not say that it is still there.
+    gone,
+    /// It was behind for too long.
+    lag,
 }
 
 /// Marks the answer of a server that takes nobody in just now: a stream gets it as a `200`.
@@ -72,7 +89,7 @@ impl Metrics {
         let mut new = Self {
             registry: Registry::with_prefix("eventwall"),
             connections: Gauge::default(),
-            slow_peers: Counter::default(),
+            cuts: Family::default(),
             refusals: Family::default(),
             log_bytes: Gauge::default(),
             log_end: Gauge::default(),
@@ -85,14 +102,20 @@ impl Metrics {
         for reason in ["full", "stopping", "log"] {
             drop(new.refusals.get_or_create(&Refusal { status: 503, reason }));
         }
-        let slow = "Connections cut because their peer took no data for too long";
-        to.register("slow_peers", slow, new.slow_peers.clone());
+        for reason in [Cut::stuck, Cut::gone, Cut::lag] {
+            drop(new.cuts.get_or_create(&CutLabels { reason }));
+        }
+        to.register("cut_peers", "Peers cut off because they were too slow", new.cuts.clone());
         to.register("refusals", "Requests refused, by status and reason", new.refusals.clone());
         to.register_with_unit("log", "What the log takes", Unit::Bytes, new.log_bytes.clone());
         to.register("log_end_position", "The last position in the log", new.log_end.clone());
         let damage = "Places in the log that were found to be damaged since the start";
         to.register("log_damaged_places", damage, new.log_damage.clone());
         new
+    }
+
+    pub(crate) fn cut(&self, reason: Cut) {
+        self.cuts.get_or_create(&CutLabels { reason }).inc();
     }
 
     pub(crate) fn answered<B>(&self, response: &http::Response<B>) {

@@ -41,6 +41,9 @@ pub struct Limits {
     pub body_deadline: Duration,
     /// A peer that takes no byte for so long is cut off.
     pub write_deadline: Duration,
+    /// A stream that was live and has been behind for so long is cut off; `None`: it may be for
+    /// as long as it likes.
+    pub max_lag: Option<Duration>,
     /// On shutdown, streams are told to come back spread over this time.
     pub drain_window: Duration,
     /// On shutdown, connections still open after this are cut.
@@ -61,6 +64,7 @@ impl Default for Limits {
             header_deadline: Duration::from_secs(10),
             body_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(30),
+            max_lag: None,
             drain_window: Duration::from_secs(3),
             drain_deadline: Duration::from_secs(10),
         }

@@ -1,39 +1,33 @@
 //! A subscription as a response body. It carries frames; on a drain it ends them cleanly.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use eventwall_hub::{Subscription, padding_frame, retry_frame};
+use eventwall_hub::{FollowError, Subscription, padding_frame, retry_frame};
 use futures_util::{
     FutureExt as _,
     stream::{self, Stream},
 };
 use rand::RngExt as _;
 
-use crate::Drain;
+use crate::{App, metrics::Cut};
 
 /// Steps of a stream that a drain waits for at most, so that a busy topic can't hold it up.
 const LAST_STEPS: usize = 4;
 
 struct Streaming {
     subscription: Subscription,
-    drain: Drain,
-    window: Duration,
+    app: Arc<App>,
     /// What is to be written before anything else, in reverse.
     queue: Vec<Bytes>,
     ended: bool,
 }
 
 /// The body of a stream; `padding` bytes of comment come first.
-pub(crate) fn stream_body(
-    subscription: Subscription,
-    drain: Drain,
-    window: Duration,
-    padding: usize,
-) -> Body {
+pub(crate) fn stream_body(subscription: Subscription, app: Arc<App>, padding: usize) -> Body {
     let queue = if padding > 0 { vec![padding_frame(padding)] } else { Vec::new() };
-    Body::from_stream(frames(Streaming { subscription, drain, window, queue, ended: false }))
+    Body::from_stream(frames(Streaming { subscription, app, queue, ended: false }))
 }
 
 fn frames(state: Streaming) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -52,7 +46,7 @@ impl Streaming {
     async fn fill(&mut self) {
         tokio::select! {
             biased;
-            () = self.drain.draining() => {
+            () = self.app.drain.draining() => {
                 self.farewell();
             }
             frames = self.subscription.next() => match frames {
@@ -61,16 +55,25 @@ impl Streaming {
                     self.queue = frames;
                 }
                 Ok(None) => self.ended = true,
-                Err(error) => {
-                    tracing::error!(%error, "a subscriber is disconnected");
-                    self.ended = true;
-                }
+                Err(error) => self.disconnect(&error),
             },
         }
     }
 }
 
 impl Streaming {
+    /// It may come back with its cursor.
+    fn disconnect(&mut self, error: &FollowError) {
+        match error {
+            FollowError::Read(error) => tracing::error!(%error, "a subscriber is disconnected"),
+            FollowError::Lagging(_) => {
+                self.app.metrics.cut(Cut::lag);
+                tracing::info!(why = %error, "a slow subscriber is disconnected");
+            }
+        }
+        self.ended = true;
+    }
+
     /// What is at hand is still sent; then each is told to come back at a time of its own, so
     /// that a restart is no stampede.
     fn farewell(&mut self) {
@@ -82,7 +85,7 @@ impl Streaming {
             }
         }
         frames.extend(self.subscription.last_words());
-        frames.push(retry_frame(spread(self.window)));
+        frames.push(retry_frame(spread(self.app.settings().limits.drain_window)));
         frames.reverse();
         self.queue = frames;
         self.ended = true;

@@ -199,8 +199,42 @@ fn a_subscriber_that_never_reads_is_cut_off_and_delays_nobody() {
     });
     drop(stuck);
     until("it is counted", || {
-        get(server.addr, "/metrics", &[]).text().contains("eventwall_slow_peers_total 1\n")
+        get(server.addr, "/metrics", &[])
+            .text()
+            .contains("eventwall_cut_peers_total{reason=\"stuck\"} 1\n")
     });
+}
+
+/// It takes a little now and then, so it is never stuck; but it does not keep up.
+#[test]
+fn a_subscriber_that_stays_behind_is_cut_off_and_resumes() {
+    let server = start(|limits| limits.max_lag = Some(SHORT));
+    let mut slow = server.stream();
+    let (big, mut published) = ("x".repeat(500_000), 0);
+    let cut = || get(server.addr, "/metrics", &[]).text().contains("{reason=\"lag\"} 1\n");
+    let (mut seen, mut ended) = (String::new(), false);
+    until("it is cut off", || {
+        // For each event that it takes there are two more.
+        for _ in 0..2 {
+            server.publish(&format!("{published}:{big}"));
+            published += 1;
+        }
+        match slow.chunk().unwrap() {
+            Some(piece) => seen += &String::from_utf8_lossy(&piece),
+            None => ended = true,
+        }
+        ended || cut()
+    });
+    while let Some(piece) = slow.chunk().unwrap_or_default() {
+        seen += &String::from_utf8_lossy(&piece);
+    }
+    assert!(cut() && seen.ends_with("\n\n"), "a clean end");
+    let id = seen.rsplit("id: ").next().unwrap().lines().next().unwrap();
+    let path = format!("/topics/a?after={id}");
+    let missed = get(server.addr, &path, &["Accept: application/json"]).json();
+    let came = seen.matches(":xxx").count();
+    assert!(came < published && missed["gap"].is_null(), "{came} came, {missed}");
+    assert!(missed["events"][0]["data"].as_str().unwrap().starts_with(&format!("{came}:")));
 }
 
 #[test]

@@ -135,6 +135,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", env = "EVENTWALL_WRITE_DEADLINE", default_value = "30s", value_parser = time, hide_short_help = true)]
     pub(crate) write_deadline: Duration,
 
+    /// A stream that was live and has been behind for so long is cut off, to come back with its
+    /// cursor; `none`: it may be behind for as long as it likes
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_LAG", default_value = "none", value_parser = age, hide_short_help = true)]
+    pub(crate) max_lag: std::option::Option<Duration>,
+
     /// When the server stops, streams are told to come back spread over so long
     #[arg(long, value_name = "TIME", env = "EVENTWALL_DRAIN_WINDOW", default_value = "3s", value_parser = time, hide_short_help = true)]
     pub(crate) drain_window: Duration,

@@ -6,6 +6,7 @@ use eventwall_log::{
     AppendOptions, Batch, EventId, Filter, MemoryLog, NewEvent, Retention, Topic, system_clock,
 };
 use eventwall_sse::{Decoder, Event, Item};
+use tokio::time::Duration;
 
 use crate::{
     Ephemeral, FollowOptions, Form, GapReason, Hub, HubConfig, Start, StartError, Subscription,
@@ -85,6 +86,41 @@ async fn quiet_streams_tick_and_their_cursor_moves_on() {
     publish(&hub, "a", "y").await;
     let mut resumed = subscribe(&hub, &["a"], Start::Resume(tick.last_event_id)).await;
     assert_eq!(told(&until(&mut resumed, "eventwall:live").await), ["tick", "y", "live"]);
+}
+
+/// Time is the test's own: a subscriber is slow if its steps come late.
+#[tokio::test(start_paused = true)]
+async fn who_stays_behind_once_live_is_told_apart_from_who_replays() {
+    let hub = hub();
+    let from = publish(&hub, "a", "0").await;
+    for n in 1..5_000 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    let minute = Duration::from_secs(60);
+    let options = FollowOptions { max_lag: Some(minute), ..FollowOptions::default() };
+    let start = Start::Resume(from.to_string());
+    let mut stream = hub.subscribe(filter(&["a"]), &start, options).await.unwrap();
+    // A replay may take as long as it likes.
+    let mut frames = 0;
+    // The first tick, the events, and live.
+    while frames < 1 + 4_999 + 1 {
+        tokio::time::advance(minute).await;
+        frames += stream.next().await.unwrap().unwrap().len();
+    }
+    until(&mut stream, "eventwall:tick").await;
+    // Quiet for long is not behind.
+    tokio::time::advance(10 * minute).await;
+    for n in 0..5_000 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    let is_event = |frame: &bytes::Bytes| frame.ends_with(b"data: 0\n\n");
+    while !stream.next().await.unwrap().unwrap().iter().any(is_event) {}
+    tokio::time::advance(minute / 2).await;
+    assert!(stream.next().await.is_ok());
+    tokio::time::advance(minute).await;
+    let lagging = stream.next().await.unwrap_err();
+    assert!(lagging.to_string().contains("behind for 90 s"), "{lagging}");
+    assert_eq!(stream.next().await, Ok(None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -230,11 +230,11 @@ impl Simulation {
         let client = &mut self.clients[at];
         let Some(follower) = &mut client.follower else { return Ok(false) };
         match follower.step(&self.window, &self.log.epochs(), self.now) {
-            Step::Wait(_) | Step::End => Ok(false),
+            Step::Wait(_) | Step::End | Step::Lagging(_) => Ok(false),
             Step::Read(range) => {
                 let budget = Budget { events: self.rng.random_range(1..6), bytes: usize::MAX };
                 let page = self.log.read(range, &client.filter, budget).await.unwrap();
-                follower.take_in(CaughtUp::new(range, page, &self.log.epochs(), 0));
+                follower.take_in(Arc::new(CaughtUp::new(range, page, &self.log.epochs(), 0)));
                 Ok(true)
             }
             Step::Send(frames) => {

@@ -128,7 +128,7 @@ fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> 
         return Ok((PAGE_HEAD, [(header::CONTENT_TYPE, "application/json")], body).into_response());
     }
     start(app, &query, headers)?;
-    follow_options(&query, headers, true)?;
+    follow_options(app, &query, headers, true)?;
     padding(&query)?;
     Ok((stream_head(app.hub.heartbeat()), body).into_response())
 }
@@ -145,15 +145,15 @@ async fn follow(
         return page(app, filter, asked(app, &query, headers)?).await;
     }
     let start = start(app, &query, headers)?;
-    let options = follow_options(&query, headers, topic_line)?;
+    let options = follow_options(app, &query, headers, topic_line)?;
     let padding = padding(&query)?;
     let subscription = app.hub.subscribe(filter, &start, options).await.map_err(start_problem)?;
-    let window = app.settings().limits.drain_window;
-    let body = stream_body(subscription, app.drain.clone(), window, padding);
+    let body = stream_body(subscription, app.clone(), padding);
     Ok((stream_head(app.hub.heartbeat()), body).into_response())
 }
 
 fn follow_options(
+    app: &App,
     query: &Query<'_>,
     headers: &HeaderMap,
     topic_line: bool,
@@ -163,7 +163,8 @@ fn follow_options(
     // The polyfills of old see nothing of an answer until it ends.
     let polyfill = headers.get("x-requested-with").is_some_and(|by| by == "XMLHttpRequest");
     let wait = wait(query)?.or(polyfill.then_some(POLYFILL_WAIT));
-    Ok(FollowOptions { form: Form { topic_line, json }, comment_ticks, wait })
+    let max_lag = app.settings().limits.max_lag;
+    Ok(FollowOptions { form: Form { topic_line, json }, comment_ticks, wait, max_lag })
 }
 
 /// Bytes of comment to begin with.
