@@ -74,6 +74,57 @@ fn every_damaged_place_is_named() {
     assert!(code == 0 && out.contains("a crash cut short") && out.contains("49 events"), "{out}");
 }
 
+fn bytes(data: &Path) -> u64 {
+    let files = segments(data).into_iter().filter(|path| path.extension().unwrap() == "seg");
+    files.map(|path| fs::metadata(path).unwrap().len()).sum()
+}
+
+/// Events of which a limit hides most, though not enough for the server to find it worth its while.
+fn hide_a_little(server: &Server) {
+    for n in 0..40 {
+        post(server.addr, "/topics/few", format!("{n} {}", "x".repeat(10_000)));
+        post(server.addr, "/topics/all", format!("{n} {}", "y".repeat(15_000)));
+    }
+}
+
+#[test]
+fn a_log_is_compacted_by_its_server_and_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wall.toml");
+    fs::write(&file, "[[retention]]\ntopics = \"few\"\nmax_events = 2\n").unwrap();
+    let config = file.to_str().unwrap();
+    let mut server = Setup::default().arg("--config").arg(config).start();
+    hide_a_little(&server);
+    let before = bytes(server.data());
+    let (code, out, error) = log(&["compact"], server.data());
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains(" before, ") && out.contains(" now\n"), "{out}");
+    let after = bytes(server.data());
+    assert!(after < before - 350_000, "{before} bytes, then {after}");
+    hide_a_little(&server);
+    let page = get_json(server.addr, "/topics/all?last=90");
+    assert_eq!(page["events"].as_array().unwrap().len(), 80, "it goes on serving");
+
+    // Killed, so that its socket is still there.
+    server.kill();
+    let before = bytes(server.data());
+    let (code, _, error) = log(&["compact"], server.data());
+    assert!(code == 2 && error.contains("other limits"), "{error}");
+    assert_eq!(bytes(server.data()), before, "nothing is lost by a flag that was forgotten");
+    let (code, _, error) = log(&["compact", "--config", config], server.data());
+    assert_eq!(code, 0, "{error}");
+    let after = bytes(server.data());
+    assert!(after < before - 350_000, "{before} bytes, then {after}");
+    server.restart();
+    let count = |topic: &str| {
+        let page = get_json(server.addr, &format!("/topics/{topic}?last=90"));
+        page["events"].as_array().unwrap().len()
+    };
+    assert_eq!((count("all"), count("few")), (80, 2));
+    let (code, _, error) = log(&["compact"], Path::new("/nonexistent"));
+    assert!(code == 4 && error.contains("there is no log in /nonexistent"), "{error}");
+}
+
 #[test]
 fn a_backup_of_a_busy_log_is_restored_and_resumes_exactly() {
     let folder = tempfile::tempdir().unwrap();

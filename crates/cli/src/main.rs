@@ -4,8 +4,10 @@
 mod address;
 mod args;
 mod config;
+mod control;
 mod failure;
 mod files;
+mod limits;
 mod log;
 mod logs;
 mod pace;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
             None => serve::serve(cli.serve, rules).await,
             Some(Command::Serve(args)) => serve::serve(*args, rules).await,
             Some(Command::Config) => print_sample(),
-            Some(Command::Log(command)) => log::log(command),
+            Some(Command::Log(command)) => log::log(command, rules).await,
             Some(Command::Publish(args)) => publish::publish(args).await,
             Some(Command::Subscribe(args)) => subscribe::subscribe(args).await,
             Some(Command::Replay(args)) => replay::replay(args).await,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use eventwall_log::State;
 use eventwall_server::App;
 use tokio::signal::unix::Signal;
 
@@ -10,13 +11,23 @@ use crate::{
     args::{Cli, Command, ServeArgs},
     config::{Parsed, parse_again, retention::retention},
     failure::Failure,
+    limits,
     serve::settings,
 };
 
 /// Never resolves; its owner ends it.
-pub(crate) async fn reload_on_hangup(mut hangups: Signal, app: Arc<App>, began_with: ServeArgs) {
+pub(crate) async fn reload_on_hangup(
+    mut hangups: Signal,
+    app: Arc<App>,
+    state: Arc<dyn State>,
+    began_with: ServeArgs,
+) {
     while hangups.recv().await.is_some() {
-        match reload(&app, &began_with) {
+        let reloaded = reload(&app, &began_with);
+        if let Err(error) = limits::note(&*state, &app.hub.log().retention()).await {
+            tracing::warn!(%error, "the limits that hold now are not noted beside the log");
+        }
+        match reloaded {
             Ok(waiting) if waiting.is_empty() => tracing::info!("the settings were read again"),
             Ok(waiting) => {
                 let waiting = waiting.join(", ");
@@ -36,7 +47,7 @@ fn reload(app: &App, began_with: &ServeArgs) -> Result<Vec<&'static str>, Failur
     let mut new = settings(&args);
     // Who may connect was decided for the address that is listened on.
     new.loopback_only = began_with.listen.ip().is_loopback();
-    app.hub.log().set_retention(retention(&args, rules)).map_err(Failure::usage)?;
+    app.hub.log().set_retention(retention(&args.kept, rules)).map_err(Failure::usage)?;
     app.set_settings(new);
     Ok(need_restart(began_with, &args))
 }
@@ -55,7 +66,7 @@ fn need_restart(old: &ServeArgs, new: &ServeArgs) -> Vec<&'static str> {
         ("store", old.store != new.store),
         ("demo", old.demo != new.demo),
         ("durability", old.durability != new.durability),
-        ("idempotency_window", old.idempotency_window != new.idempotency_window),
+        ("idempotency_window", old.kept.idempotency_window != new.kept.idempotency_window),
         ("window_bytes", old.window_bytes != new.window_bytes),
         ("heartbeat", old.heartbeat != new.heartbeat),
         ("max_start_events", old.max_start_events != new.max_start_events),

@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     args::ServeArgs,
     config::retention::retention,
+    control::Control,
     failure::Failure,
     files::allow_connections,
     reload::reload_on_hangup,
@@ -26,7 +27,8 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let hangups = hangups()?;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
-    let storage = Storage::open(&args, retention(&args, rules)).await?;
+    let storage = Storage::open(&args, retention(&args.kept, rules)).await?;
+    let control = storage.disk.clone().and_then(|(log, folder)| Control::start(log, &folder));
     let hub = Hub::new(storage.log.clone(), &hub_config(&args));
     let app = Arc::new(App::new(hub, settings(&args)));
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
@@ -35,12 +37,13 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     allow_connections(args.max_connections);
     greet(address, &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
-    let reloads = tokio::spawn(reload_on_hangup(hangups, app.clone(), args));
+    let reloads = tokio::spawn(reload_on_hangup(hangups, app.clone(), storage.state.clone(), args));
     eventwall_server::serve(listener, router, app, stop).await;
     reloads.abort();
     if let Some(demo) = demo {
         demo.abort();
     }
+    drop(control);
     storage.log.close().await;
     signals.abort();
     Ok(())

@@ -17,13 +17,16 @@ use crate::{
     args::{DurabilityArg, ServeArgs, Store},
     config::units::millis,
     failure::Failure,
+    limits,
 };
 
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) struct Storage {
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) state: Box<dyn State>,
+    /// The same, with its folder, if it is on disk.
+    pub(crate) disk: Option<(Arc<DiskLog>, PathBuf)>,
+    pub(crate) state: Arc<dyn State>,
     /// For the greeting.
     pub(crate) described: String,
 }
@@ -39,8 +42,13 @@ impl Storage {
             Store::Disk => {
                 let (folder, config) =
                     (data_folder(args.data.clone())?, disk_config(args, retention));
+                let retention = config.retention.clone();
                 let opening = tokio::task::spawn_blocking(move || Self::disk(&folder, config));
-                opening.await.map_err(|error| Failure::general(error.to_string()))?
+                let storage =
+                    opening.await.map_err(|error| Failure::general(error.to_string()))??;
+                let noted = limits::note(&*storage.state, &retention).await;
+                noted.map_err(|error| Failure::data(error.to_string()))?;
+                Ok(storage)
             }
         }
     }
@@ -48,7 +56,8 @@ impl Storage {
     fn memory(retention: Retention) -> Self {
         Self {
             log: Arc::new(MemoryLog::new(retention, system_clock())),
-            state: Box::new(MemoryState::default()),
+            disk: None,
+            state: Arc::new(MemoryState::default()),
             described: "in memory: gone when the server stops".into(),
         }
     }
@@ -64,8 +73,9 @@ impl Storage {
                 "cut the end of a write that a crash had left unfinished; it was never acknowledged"
             );
         }
-        let described = describe(folder, &report);
-        Ok(Self { log: Arc::new(log), state: Box::new(FileState::new(medium)), described })
+        let (described, log) = (describe(folder, &report), Arc::new(log));
+        let disk = Some((log.clone(), folder.to_owned()));
+        Ok(Self { log, disk, state: Arc::new(FileState::new(medium)), described })
     }
 }
 
@@ -102,7 +112,7 @@ fn disk_config(args: &ServeArgs, retention: Retention) -> DiskConfig {
             DurabilityArg::None => Durability::None,
         },
         retention,
-        idempotency_window: millis(args.idempotency_window),
+        idempotency_window: millis(args.kept.idempotency_window),
         ..DiskConfig::default()
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::serve::{DurabilityArg, KeepArg, LogFormat, ServeArgs, Store};
+pub(crate) use self::serve::{DurabilityArg, KeepArg, KeptArgs, LogFormat, ServeArgs, Store};
 use crate::{failure::EXIT_CODES, pace::Pace};
 
 const EXAMPLES: &str = "\
@@ -72,6 +72,7 @@ pub(crate) enum Command {
 Examples:
   eventwall log inspect                              what the default log holds
   eventwall log verify --data /srv/wall              read every byte of another
+  eventwall log compact                              give back all space that can be
   eventwall log backup /backups/monday               copy it, while it is in use
   eventwall log restore /backups/monday --data /srv/wall")]
 pub(crate) enum LogCommand {
@@ -84,6 +85,19 @@ pub(crate) enum LogCommand {
     Verify {
         #[command(flatten)]
         data: DataArg,
+    },
+    /// Give back the space of all that is over its limits or erased, at once
+    ///
+    /// A server that uses the log is asked to do it, and goes on serving; else it is done here, with
+    /// the limits of the settings file, the environment and these flags, as a server would have them.
+    Compact {
+        /// The settings file [default: as for a server]
+        #[arg(long, value_name = "FILE", env = "EVENTWALL_CONFIG")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataArg,
+        #[command(flatten)]
+        kept: Box<KeptArgs>,
     },
     /// Copy the log into a new folder, and verify the copy
     Backup {

@@ -44,30 +44,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) durability: DurabilityArg,
 
-    /// Bytes that the whole log may take; the oldest events go first
-    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_BYTES", default_value = "1GiB", value_parser = bytes, hide_short_help = true)]
-    pub(crate) max_bytes: u64,
-
-    /// How old events may become, such as 30d, or `none` for as old as they like
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_AGE", default_value = "none", value_parser = age, hide_short_help = true)]
-    pub(crate) max_age: std::option::Option<Duration>,
-
-    /// How many events of each topic stay, the newest, or `none` for all
-    #[arg(long, value_name = "N", env = "EVENTWALL_MAX_EVENTS_PER_TOPIC", default_value = "none", value_parser = count, hide_short_help = true)]
-    pub(crate) max_events_per_topic: std::option::Option<u64>,
-
-    /// What is kept of a topic: `all` of its events, or the `latest` only, for topics that are a
-    /// state rather than a history
-    #[arg(long, value_enum, env = "EVENTWALL_KEEP", default_value = "all", hide_short_help = true)]
-    pub(crate) keep: KeepArg,
-
-    /// A clock that jumps forward by more lets no event grow old until it has stood for so long
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_CLOCK_STEP", default_value = "5m", value_parser = time, hide_short_help = true)]
-    pub(crate) max_clock_step: Duration,
-
-    /// How long an `Idempotency-Key` is remembered
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_IDEMPOTENCY_WINDOW", default_value = "24h", value_parser = time, hide_short_help = true)]
-    pub(crate) idempotency_window: Duration,
+    #[command(flatten)]
+    pub(crate) kept: KeptArgs,
 
     /// Memory for the newest events; whoever is further behind reads the log
     #[arg(long, value_name = "BYTES", env = "EVENTWALL_WINDOW_BYTES", default_value = "32MiB", value_parser = bytes, hide_short_help = true)]
@@ -181,6 +159,35 @@ pub(crate) struct ServeArgs {
     /// Let everyone who can reach the address read and publish everything
     #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", value_parser = BoolishValueParser::new(), hide_short_help = true)]
     pub(crate) allow_anyone: bool,
+}
+
+/// What is kept, and for how long.
+#[derive(Debug, Args)]
+pub(crate) struct KeptArgs {
+    /// Bytes that the whole log may take; the oldest events go first
+    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_BYTES", default_value = "1GiB", value_parser = bytes, hide_short_help = true)]
+    pub(crate) max_bytes: u64,
+
+    /// How old events may become, such as 30d, or `none` for as old as they like
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_AGE", default_value = "none", value_parser = age, hide_short_help = true)]
+    pub(crate) max_age: std::option::Option<Duration>,
+
+    /// How many events of each topic stay, the newest, or `none` for all
+    #[arg(long, value_name = "N", env = "EVENTWALL_MAX_EVENTS_PER_TOPIC", default_value = "none", value_parser = count, hide_short_help = true)]
+    pub(crate) max_events_per_topic: std::option::Option<u64>,
+
+    /// What is kept of a topic: `all` of its events, or the `latest` only, for topics that are a
+    /// state rather than a history
+    #[arg(long, value_enum, env = "EVENTWALL_KEEP", default_value = "all", hide_short_help = true)]
+    pub(crate) keep: KeepArg,
+
+    /// A clock that jumps forward by more lets no event grow old until it has stood for so long
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_CLOCK_STEP", default_value = "5m", value_parser = time, hide_short_help = true)]
+    pub(crate) max_clock_step: Duration,
+
+    /// How long an `Idempotency-Key` is remembered
+    #[arg(long, value_name = "TIME", env = "EVENTWALL_IDEMPOTENCY_WINDOW", default_value = "24h", value_parser = time, hide_short_help = true)]
+    pub(crate) idempotency_window: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -30,12 +30,20 @@ pub(super) fn with_defaults(
             in_file(path, format!("`{key}` must be text, a number, true or false, or a list"))
         })?;
         check(key, &values).map_err(|why| in_file(path, why))?;
-        let defaults = values.clone();
-        command = command.mut_arg(key, |arg| arg.default_values(defaults));
-        command = command
-            .mut_subcommand("serve", |serve| serve.mut_arg(key, |arg| arg.default_values(values)));
+        command = with_default(command, key, &values);
+        command = command.mut_subcommand("serve", |serve| with_default(serve, key, &values));
+        command = command.mut_subcommand("log", |log| {
+            log.mut_subcommand("compact", |compact| with_default(compact, key, &values))
+        });
     }
     Ok(command)
+}
+
+/// The command with a default for an argument, if it has it.
+fn with_default(command: Command, key: &str, values: &[String]) -> Command {
+    let has = command.get_arguments().any(|arg| arg.get_id() == key);
+    let values = values.to_vec();
+    if has { command.mut_arg(key, |arg| arg.default_values(values)) } else { command }
 }
 
 /// Every key, in the order of the help.

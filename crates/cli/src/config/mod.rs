@@ -63,7 +63,8 @@ fn read(words: &[OsString]) -> Result<Parsed, ReadError> {
     Ok(Parsed { cli, rules })
 }
 
-/// The file that is named, or the platform's if it is there. Only a server has one.
+/// The file that is named, or the platform's if it is there. Only a server has one, and what does
+/// a server's work.
 fn settings_file(words: &[OsString]) -> Option<PathBuf> {
     // Not told apart from the rest yet: errors are for the real parsing.
     let matches = declared().ignore_errors(true).try_get_matches_from(words).ok()?;
@@ -71,6 +72,10 @@ fn settings_file(words: &[OsString]) -> Option<PathBuf> {
     let named = match matches.subcommand() {
         None => named(&matches),
         Some(("serve", serve)) => named(serve),
+        Some(("log", log)) => match log.subcommand() {
+            Some(("compact", compact)) => named(compact),
+            _ => return None,
+        },
         Some(_) => return None,
     };
     named.or_else(|| platform_file().filter(|file| file.is_file()))

@@ -13,7 +13,7 @@ use super::{
     units::{age, bytes, count, millis},
 };
 use crate::{
-    args::{KeepArg, ServeArgs},
+    args::{KeepArg, KeptArgs},
     failure::Failure,
 };
 
@@ -94,20 +94,20 @@ fn bytes_or_none(text: &str) -> Result<Option<u64>, String> {
 }
 
 /// All of it together.
-pub(crate) fn retention(args: &ServeArgs, rules: Vec<Rule>) -> Retention {
+pub(crate) fn retention(kept: &KeptArgs, rules: Vec<Rule>) -> Retention {
     Retention {
-        max_bytes: args.max_bytes,
+        max_bytes: kept.max_bytes,
         limits: Limits {
-            max_age: args.max_age.map(millis),
-            max_events: args.max_events_per_topic,
+            max_age: kept.max_age.map(millis),
+            max_events: kept.max_events_per_topic,
             max_bytes: None,
-            keep: match args.keep {
+            keep: match kept.keep {
                 KeepArg::All => Keep::All,
                 KeepArg::Latest => Keep::Latest,
             },
         },
         rules,
-        max_clock_step: millis(args.max_clock_step),
+        max_clock_step: millis(kept.max_clock_step),
     }
 }
 

@@ -1,6 +1,7 @@
-//! `eventwall log …`: looks at a log, checks it, copies it. One file a verb.
+//! `eventwall log …`: looks at a log, checks it, compacts it, copies it. One file a verb.
 
 mod backup;
+mod compact;
 mod inspect;
 mod progress;
 mod restore;
@@ -8,13 +9,17 @@ mod verify;
 
 use std::sync::Arc;
 
-use eventwall_log::{FsMedium, Survey, survey};
+use eventwall_log::{FsMedium, Rule, Survey, survey};
 
 use self::progress::Progress;
 use crate::{args::LogCommand, failure::Failure, storage::data_folder};
 
-pub(crate) fn log(command: LogCommand) -> Result<(), Failure> {
+/// `rules`: the settings file's retention by topic.
+pub(crate) async fn log(command: LogCommand, rules: Vec<Rule>) -> Result<(), Failure> {
     match command {
+        LogCommand::Compact { data, kept, .. } => {
+            compact::compact(&data_folder(data.data)?, &kept, rules).await
+        }
         LogCommand::Inspect { data } => inspect::inspect(&data_folder(data.data)?),
         LogCommand::Verify { data } => verify::verify(&data_folder(data.data)?),
         LogCommand::Backup { to, data } => backup::backup(&data_folder(data.data)?, &to),

@@ -13,9 +13,27 @@ pub(crate) struct Weight {
     pub(crate) alone: bool,
 }
 
-/// The run that gives back most, if that is at least half of it; or else many small ones. `None`
-/// is a segment that is left as it is.
-pub(crate) fn pick(weights: &[Option<Weight>], full: u64) -> Option<Range<usize>> {
+/// What a rewriting must give back to be worth it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Least {
+    /// At least half of what is rewritten.
+    Half,
+    /// Whatever there is, but for what is in no proportion to the work.
+    Anything,
+}
+
+impl Least {
+    fn is_met(self, gain: u64, len: u64) -> bool {
+        match self {
+            Self::Half => gain * 2 >= len,
+            Self::Anything => gain * 256 >= len,
+        }
+    }
+}
+
+/// The run that gives back most, if that is worth it; or else many small ones. `None` is a segment
+/// that is left as it is.
+pub(crate) fn pick(weights: &[Option<Weight>], full: u64, least: Least) -> Option<Range<usize>> {
     let mut best: Option<(u64, Range<usize>)> = None;
     for start in 0..weights.len() {
         let (mut len, mut live) = (0, 0);
@@ -26,7 +44,7 @@ pub(crate) fn pick(weights: &[Option<Weight>], full: u64) -> Option<Range<usize>
                 break;
             }
             let gain = len - live;
-            let worth = gain * 2 >= len || (i + 1 >= MANY_SMALL && len <= full);
+            let worth = least.is_met(gain, len) || (i + 1 >= MANY_SMALL && len <= full);
             let better = best.as_ref().is_none_or(|(most, run)| (gain, i + 1) > (*most, run.len()));
             if worth && better {
                 best = Some((gain, start..start + i + 1));
@@ -46,7 +64,7 @@ mod tests {
     fn picked(weights: &[(u64, u64)]) -> Option<Range<usize>> {
         let weigh = |(len, live): &(u64, u64)| Weight { len: *len, live: *live, alone: false };
         let weights: Vec<_> = weights.iter().map(|pair| Some(weigh(pair))).collect();
-        pick(&weights, 100)
+        pick(&weights, 100, Least::Half)
     }
 
     #[test]
@@ -54,13 +72,16 @@ mod tests {
         let small = Weight { len: 2, live: 2, alone: false };
         let hidden = Weight { live: 0, ..small };
         let alone = Weight { alone: true, ..hidden };
-        assert_eq!(pick(&[None; 9], 100), None);
+        let little = Weight { len: 100, live: 99, alone: false };
+        assert_eq!(pick(&[Some(little)], 100, Least::Half), None);
+        assert_eq!(pick(&[Some(little)], 100, Least::Anything), Some(0..1));
+        assert_eq!(pick(&[None; 9], 100, Least::Half), None);
         let mut many = [Some(small); 9];
         many[4] = None;
-        assert_eq!(pick(&many, 100), None);
-        assert_eq!(pick(&[None, Some(hidden)], 100), Some(1..2));
-        assert_eq!(pick(&[Some(alone), Some(alone)], 100), Some(0..1));
-        assert_eq!(pick(&[Some(alone), Some(hidden), Some(hidden)], 100), Some(1..3));
+        assert_eq!(pick(&many, 100, Least::Half), None);
+        assert_eq!(pick(&[None, Some(hidden)], 100, Least::Half), Some(1..2));
+        assert_eq!(pick(&[Some(alone), Some(alone)], 100, Least::Half), Some(0..1));
+        assert_eq!(pick(&[Some(alone), Some(hidden), Some(hidden)], 100, Least::Half), Some(1..3));
     }
 
     #[test]

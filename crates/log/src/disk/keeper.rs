@@ -7,7 +7,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::{
     DiskConfig, Medium,
     age::expire,
-    choose::{Weight, pick},
+    choose::{Least, Weight, pick},
     format::SEGMENT_HEADER,
     mutation::Mutation,
     persist::Persist,
@@ -53,8 +53,15 @@ pub(crate) struct Handle {
 #[derive(Debug, Clone)]
 pub(crate) struct Wake(SyncSender<()>);
 
-/// Who is told when a whole pass is done.
-type Waiters = Arc<Mutex<Vec<oneshot::Sender<()>>>>;
+/// Who is told when a whole pass is done, and whether it is to be thorough.
+type Waiters = Arc<Mutex<Vec<(oneshot::Sender<()>, bool)>>>;
+
+/// How far a pass is that somebody waits for, in bytes: about so many of about so many.
+#[derive(Debug, Default)]
+pub(crate) struct Effort {
+    pub(crate) done: AtomicU64,
+    pub(crate) of: AtomicU64,
+}
 
 pub(crate) struct Keeper {
     pub(crate) medium: Arc<dyn Medium>,
@@ -74,6 +81,9 @@ pub(crate) struct Keeper {
     pub(crate) closing: Arc<AtomicBool>,
     /// Somebody waits: no need to spare the disk.
     pub(crate) hurry: bool,
+    /// Whatever can be given back is to be, whether it is worth it or not.
+    pub(crate) thorough: bool,
+    pub(crate) effort: Arc<Effort>,
     /// Files that are no longer part of the log.
     pub(crate) to_remove: VecDeque<Arc<str>>,
     /// Erased events whose data is still in a file.
@@ -106,11 +116,11 @@ impl Handle {
     }
 
     /// Asks for a whole pass; resolves when it is done, or the keeper is gone.
-    pub(crate) fn maintain(&self) -> oneshot::Receiver<()> {
+    pub(crate) fn maintain(&self, thorough: bool) -> oneshot::Receiver<()> {
         let (reply, done) = oneshot::channel();
         if let Some(wake) = &self.wake {
             let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-            waiters.push(reply);
+            waiters.push((reply, thorough));
             if !wake.look() {
                 waiters.clear();
             }
@@ -150,15 +160,30 @@ impl Keeper {
             let waiting =
                 std::mem::take(&mut *waiters.lock().unwrap_or_else(PoisonError::into_inner));
             self.hurry = !waiting.is_empty();
+            self.thorough = waiting.iter().any(|(_, thorough)| *thorough);
+            self.begin_effort();
             if self.hurry || every.is_some() {
                 self.pass();
             }
-            for waiter in waiting {
+            for (waiter, _) in waiting {
                 let _ = waiter.send(());
             }
         }
         let now = self.index.read().now;
         let _ = self.persist.put_aged(now);
+    }
+
+    /// Each segment may be read to be rewritten, and to be indexed.
+    fn begin_effort(&self) {
+        let index = self.index.read();
+        let bytes = |segment: &Segment| {
+            let rewritten = segment.unscrubbed || index.live_bytes(segment) < segment.len;
+            let read = u64::from(rewritten) + u64::from(rewritten || segment.indexed.is_none());
+            read * segment.len
+        };
+        let of = if self.hurry { index.sealed().iter().map(bytes).sum() } else { 0 };
+        self.effort.of.store(of, Ordering::Relaxed);
+        self.effort.done.store(0, Ordering::Relaxed);
     }
 
     fn pass(&mut self) {
@@ -348,7 +373,7 @@ impl Keeper {
     }
 
     fn is_scrub_due(&self, name: &Arc<str>) -> bool {
-        let due = |since: &Millis| (self.config.uptime)() >= since + SCRUB_AFTER;
+        let due = |since: &Millis| self.thorough || (self.config.uptime)() >= since + SCRUB_AFTER;
         self.unscrubbed.get(name).is_some_and(due)
     }
 
@@ -372,7 +397,8 @@ impl Keeper {
         let due =
             |segment: &Segment| self.is_scrub_due(&segment.name) && !self.is_put_off(&segment.name);
         let scrub = sealed.iter().position(due);
-        pick(&weights, self.config.segment_bytes(&self.retention))
+        let least = if self.thorough { Least::Anything } else { Least::Half };
+        pick(&weights, self.config.segment_bytes(&self.retention), least)
             .or_else(|| scrub.map(|at| at..at + 1))
     }
 }

@@ -45,7 +45,10 @@ mod writer;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -60,7 +63,7 @@ pub use self::{
     survey::{SegmentSurvey, Survey, survey},
 };
 use self::{
-    keeper::Keeper,
+    keeper::{Effort, Keeper},
     open::Recovered,
     queue::{Command, Queue},
     read::View,
@@ -143,6 +146,7 @@ pub struct DiskLog {
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     keeper: Mutex<keeper::Handle>,
+    effort: Arc<Effort>,
 }
 
 impl DiskLog {
@@ -166,6 +170,7 @@ impl DiskLog {
         let (end_sender, end) = watch::channel(end);
         let (queue, commands) = Queue::new();
         let queue = Arc::new(queue);
+        let effort = Arc::<Effort>::default();
         let mut keeper = Keeper {
             medium: medium.clone(),
             ages: Ages::new(&config.retention, time, config.uptime.clone()),
@@ -179,6 +184,8 @@ impl DiskLog {
             recorded: time,
             closing: Arc::new(AtomicBool::new(false)),
             hurry: false,
+            thorough: false,
+            effort: effort.clone(),
             to_remove: VecDeque::new(),
             to_overwrite: Vec::new(),
             put_off: HashMap::new(),
@@ -198,7 +205,33 @@ impl DiskLog {
             .spawn(move || writer.run(&commands))
             .map_err(|error| failed(error.to_string()))?;
         let (writer, keeper) = (Mutex::new(Some(handle)), Mutex::new(keeper));
-        Ok((Self { index, end, queue, writer, keeper }, report))
+        Ok((Self { index, end, queue, writer, keeper, effort }, report))
+    }
+
+    /// Gives back all space that can be, also where that is little for the work: what limits hide,
+    /// what was erased, and the heads of that. Answers once it is done; how it went is in the
+    /// server's log.
+    pub async fn compact(&self) {
+        // What is in the active segment can be rewritten once it is sealed.
+        let sealed = self.queue.seal().await;
+        if sealed.is_ok() {
+            let done = self.keeper().maintain(true);
+            // Should it be gone, there is nothing to wait for.
+            drop(done.await);
+        }
+    }
+
+    /// How far [`DiskLog::compact`] is, in bytes: about so many of about so many.
+    #[must_use]
+    pub fn compacted(&self) -> (u64, u64) {
+        let of = self.effort.of.load(Ordering::Relaxed);
+        (self.effort.done.load(Ordering::Relaxed).min(of), of)
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.index.read().segments.len()
     }
 
     fn keeper(&self) -> MutexGuard<'_, keeper::Handle> {
@@ -289,7 +322,7 @@ impl Log for DiskLog {
     }
 
     fn maintain(&self) -> BoxFuture<'_, ()> {
-        let done = self.keeper().maintain();
+        let done = self.keeper().maintain(false);
         // Should it be gone, there is nothing to wait for.
         Box::pin(async { drop(done.await) })
     }

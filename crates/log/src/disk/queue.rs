@@ -26,8 +26,8 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<Position, AppendError>>,
         permit: OwnedSemaphorePermit,
     },
-    /// Seals the active segment, so that it can be compacted.
-    Roll { permit: OwnedSemaphorePermit },
+    /// Seals the active segment, so that it can be compacted; the answer comes once it is, or never.
+    Roll { reply: Option<oneshot::Sender<()>>, permit: OwnedSemaphorePermit },
     /// Makes everything durable that is shown; the answer comes once it is, or never.
     Sync { reply: oneshot::Sender<()>, permit: OwnedSemaphorePermit },
 }
@@ -64,9 +64,16 @@ impl Queue {
         sender.try_send(command(permit)).map_err(|_| stopped())
     }
 
+    /// Seals the active segment, and answers once it is done.
+    pub(crate) async fn seal(&self) -> Result<(), AppendError> {
+        let (reply, sealed) = oneshot::channel();
+        self.send(0, |permit| Command::Roll { reply: Some(reply), permit }).await?;
+        sealed.await.map_err(|_| stopped())
+    }
+
     /// The writer is to seal its segment when it has time; nobody waits for it.
     pub(crate) fn ask_to_roll(&self) {
-        self.ask(|permit| Command::Roll { permit });
+        self.ask(|permit| Command::Roll { reply: None, permit });
     }
 
     /// Waits, not within a runtime, until what is shown is durable; `false` if that is not to be

@@ -164,8 +164,9 @@ impl Keeper {
     /// Spares the disk between two pieces, unless somebody waits; and ends what is under way when
     /// the log is closed.
     pub(super) fn pause(&self, hurry: bool) -> impl FnMut(usize) -> Result<(), WalkError> + use<> {
-        let closing = self.closing.clone();
+        let (closing, effort) = (self.closing.clone(), self.effort.clone());
         move |bytes| {
+            effort.done.fetch_add(bytes as u64, Ordering::Relaxed);
             if closing.load(Ordering::Relaxed) {
                 return Err(WalkError::Closing);
             }

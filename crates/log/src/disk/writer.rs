@@ -66,6 +66,7 @@ struct Group {
     replies: Vec<Reply>,
     erased: Vec<Position>,
     then_roll: bool,
+    rolls: Vec<oneshot::Sender<()>>,
     syncs: Vec<oneshot::Sender<()>>,
 }
 
@@ -137,7 +138,8 @@ impl Writer {
             next =
                 if group.bytes.len() < MAX_GROUP_BYTES { commands.try_recv().ok() } else { None };
         }
-        let (then_roll, syncs) = (group.then_roll, std::mem::take(&mut group.syncs));
+        let (then_roll, rolls) = (group.then_roll, std::mem::take(&mut group.rolls));
+        let syncs = std::mem::take(&mut group.syncs);
         match self.store(&group) {
             Ok(()) => self.commit(group),
             Err(error) => {
@@ -151,17 +153,15 @@ impl Writer {
         self.sync_if_due();
         if !syncs.is_empty() && self.failure.is_none() {
             match self.sync() {
-                Ok(()) => syncs.into_iter().for_each(|reply| {
-                    let _ = reply.send(());
-                }),
+                Ok(()) => answer(syncs),
                 Err(error) => drop(self.fail(&error.to_string())),
             }
         }
-        if then_roll
-            && self.failure.is_none()
-            && let Err(error) = self.roll()
-        {
-            self.fail(&error);
+        if then_roll && self.failure.is_none() {
+            match self.roll() {
+                Ok(()) => answer(rolls),
+                Err(error) => drop(self.fail(&error)),
+            }
         }
     }
 
@@ -178,8 +178,9 @@ impl Writer {
                 group.replies.push(Reply::Erase(reply, position));
                 permit
             }
-            Command::Roll { permit } => {
+            Command::Roll { reply, permit } => {
                 group.then_roll = true;
+                group.rolls.extend(reply);
                 permit
             }
             Command::Sync { reply, permit } => {
@@ -412,6 +413,13 @@ impl Reply {
             }
         }
     }
+}
+
+/// Whoever no longer waits does without.
+fn answer(replies: Vec<oneshot::Sender<()>>) {
+    replies.into_iter().for_each(|reply| {
+        let _ = reply.send(());
+    });
 }
 
 fn refuse(command: Command, reason: &str) {
