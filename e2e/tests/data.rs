@@ -11,9 +11,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             copy(&entry.path(), &target);
-        } else {
+        } else if kind.is_file() {
             fs::copy(entry.path(), target).unwrap();
         }
     }
@@ -21,7 +22,7 @@ fn copy(from: &Path, to: &Path) {
 
 fn segment(data: &Path) -> std::path::PathBuf {
     let files = fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path());
-    files.max().unwrap()
+    files.filter(|path| path.extension().unwrap() == "seg").max().unwrap()
 }
 
 /// What a client with an old cursor is told.
