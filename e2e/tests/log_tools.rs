@@ -19,7 +19,8 @@ fn log(words: &[&str], data: &Path) -> (i32, String, String) {
 
 fn segments(data: &Path) -> Vec<std::path::PathBuf> {
     let files = fs::read_dir(data.join("log")).unwrap();
-    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let paths = files.map(|file| file.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().unwrap() == "seg").collect();
     paths.sort();
     paths
 }
@@ -75,8 +76,7 @@ fn every_damaged_place_is_named() {
 }
 
 fn bytes(data: &Path) -> u64 {
-    let files = segments(data).into_iter().filter(|path| path.extension().unwrap() == "seg");
-    files.map(|path| fs::metadata(path).unwrap().len()).sum()
+    segments(data).iter().map(|path| fs::metadata(path).unwrap().len()).sum()
 }
 
 /// Events of which a limit hides most, though not enough for the server to find it worth its while.

@@ -11,6 +11,7 @@ use crate::{
     Form, Framed, Gap, GapReason,
     control::{comment_tick, gap_frame, live_frame, tick_frame},
     cursor::Cursor,
+    mutation::Mutation,
     next::{CaughtUp, Next, next},
     start::Started,
     window::{Limit, Window},
@@ -72,8 +73,8 @@ pub struct Follower {
     /// The number of the next ephemeral event; `None` until it is live.
     next_ephemeral: Option<u64>,
     tally: Tally,
-    #[cfg(test)]
-    pub(crate) mutation: Option<crate::tests::Mutation>,
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) mutation: Option<Mutation>,
 }
 
 /// What a follower wants done.
@@ -115,7 +116,7 @@ impl Follower {
             caught_up: None,
             next_ephemeral: None,
             tally: Tally::default(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulator"))]
             mutation: None,
         }
     }
@@ -172,6 +173,10 @@ impl Follower {
                     self.caught_up.take_if(|read| read.through <= self.cursor.position);
                     self.ended = self.options.wait.is_some();
                     return self.send(frames, now);
+                }
+                Next::Gap { resumed, removed } if self.mutated(Mutation::HideGap) => {
+                    self.cursor.advance(resumed);
+                    self.cursor.forgiven = removed;
                 }
                 Next::Gap { resumed, removed } => {
                     self.tally.gap = Some(GapReason::Expired);
@@ -257,7 +262,9 @@ impl Follower {
     }
 
     fn tick(&self, epochs: &Epochs) -> Bytes {
-        if self.options.comment_ticks { comment_tick() } else { tick_frame(&self.id(epochs)) }
+        let further = u64::from(self.mutated(Mutation::TickTooFar));
+        let id = epochs.id(Position(self.cursor.position.0 + further));
+        if self.options.comment_ticks { comment_tick() } else { tick_frame(&id) }
     }
 
     fn frames(&mut self, events: &[Arc<Framed>], behind: bool) -> Vec<Bytes> {
@@ -270,16 +277,20 @@ impl Follower {
     }
 
     /// Where the cursor stands after a step.
-    #[cfg(not(test))]
-    fn reached(&self, examined: Position, _behind: bool) -> Position {
-        examined
+    fn reached(&self, examined: Position, behind: bool) -> Position {
+        let skip = behind && self.mutated(Mutation::SkipAtSeam);
+        if skip { examined.next() } else { examined }
     }
 
-    /// As above, unless a mutation asks for an error that the tests must notice.
-    #[cfg(test)]
-    fn reached(&self, examined: Position, behind: bool) -> Position {
-        let skip = behind && self.mutation == Some(crate::tests::Mutation::SkipAtSeam);
-        if skip { examined.next() } else { examined }
+    #[cfg(any(test, feature = "simulator"))]
+    fn mutated(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    #[cfg(not(any(test, feature = "simulator")))]
+    #[allow(clippy::unused_self, reason = "it makes no mistake")]
+    const fn mutated(&self, _: Mutation) -> bool {
+        false
     }
 
     fn id(&self, epochs: &Epochs) -> EventId {

@@ -77,18 +77,7 @@ impl Hub {
     /// Starts a hub over `log`, within a tokio runtime. Its task ends with it.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, config: &HubConfig) -> Self {
-        let end = log.end();
-        let tail = log.tail(end);
-        let shared = Arc::new(Shared {
-            log,
-            window: RwLock::new(Window::new(end, config.window_bytes)),
-            registry: Arc::default(),
-            catch_ups: CatchUps::new(config.catch_ups),
-            max_start_events: config.max_start_events,
-            tail: watch::Sender::new(end),
-            metrics: HubMetrics::default(),
-            tail_error: Mutex::default(),
-        });
+        let (shared, tail) = Shared::new(log, config);
         let tail_task = tokio::spawn(shared.clone().follow(tail));
         Self { shared, tail_task, heartbeat: config.heartbeat }
     }
@@ -203,6 +192,23 @@ impl Drop for Hub {
 }
 
 impl Shared {
+    /// At the end of the log, with the tail that is to be followed from there.
+    pub(crate) fn new(log: Arc<dyn Log>, config: &HubConfig) -> (Arc<Self>, Tail) {
+        let end = log.end();
+        let tail = log.tail(end);
+        let shared = Self {
+            log,
+            window: RwLock::new(Window::new(end, config.window_bytes)),
+            registry: Arc::default(),
+            catch_ups: CatchUps::new(config.catch_ups),
+            max_start_events: config.max_start_events,
+            tail: watch::Sender::new(end),
+            metrics: HubMetrics::default(),
+            tail_error: Mutex::default(),
+        };
+        (Arc::new(shared), tail)
+    }
+
     pub(crate) fn window(&self) -> RwLockReadGuard<'_, Window> {
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,7 +248,7 @@ impl Shared {
     }
 
     /// The log no longer shows what is too old; nor does the window.
-    fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let Some(shortest) = self.log.retention().shortest_age() else { return };
         let window = self.window();
         let now = system_time();
@@ -257,7 +263,7 @@ impl Shared {
         }
     }
 
-    fn take_in(&self, page: Page) {
+    pub(crate) fn take_in(&self, page: Page) {
         let epochs = self.log.epochs();
         let mut topics: HashSet<Topic> = HashSet::new();
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);

@@ -17,10 +17,13 @@ mod follower;
 mod frame;
 mod hub;
 mod metrics;
+mod mutation;
 mod next;
 mod page;
 mod publish;
 mod registry;
+#[cfg(any(test, feature = "simulator"))]
+pub mod simulator;
 mod start;
 mod subscription;
 mod window;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{ReadError, system_time};
+use eventwall_log::{ReadError, ReadRange, system_time};
 use tokio::time::{Duration, Instant};
 
 use crate::{Follower, Step, catch_up::Behind, hub::Shared, registry::Registration};
@@ -54,11 +54,7 @@ impl Subscription {
     /// The subscriber is to be disconnected; it may come back with its cursor.
     pub async fn next(&mut self) -> Result<Option<Vec<Bytes>>, FollowError> {
         loop {
-            let step = {
-                let (window, epochs) = (self.hub.window(), self.hub.log.epochs());
-                self.follower.step(&window, &epochs, Instant::now())
-            };
-            match step {
+            match self.step(Instant::now()) {
                 Step::Send(frames) => {
                     let bytes = frames.iter().map(Bytes::len).sum();
                     self.hub.metrics.count(self.follower.tally(), bytes, system_time());
@@ -66,18 +62,37 @@ impl Subscription {
                 }
                 Step::End => return Ok(None),
                 Step::Lagging(lag) => return Err(FollowError::Lagging(lag)),
-                Step::Read(range) => {
-                    self.behind.get_or_insert_with(|| self.hub.catch_ups.enter());
-                    let filter = &self.follower.cursor().filter;
-                    let read = self.hub.catch_up(filter, range, Instant::now()).await?;
-                    self.follower.take_in(read);
-                }
+                Step::Read(range) => self.read(range, Instant::now()).await?,
                 Step::Wait(until) => {
-                    self.behind = None;
                     let _ = tokio::time::timeout_at(until, self.registration.news()).await;
                 }
             }
         }
+    }
+
+    /// What it wants done next.
+    pub(crate) fn step(&mut self, now: Instant) -> Step {
+        let (window, epochs) = (self.hub.window(), self.hub.log.epochs());
+        let step = self.follower.step(&window, &epochs, now);
+        if matches!(step, Step::Wait(_)) {
+            self.behind = None;
+        }
+        step
+    }
+
+    /// Whether there were news since it was last asked.
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn has_news(&self) -> bool {
+        let mut news = std::pin::pin!(self.registration.news());
+        news.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    /// Does a [`Step::Read`].
+    pub(crate) async fn read(&mut self, range: ReadRange, now: Instant) -> Result<(), ReadError> {
+        self.behind.get_or_insert_with(|| self.hub.catch_ups.enter());
+        let read = self.hub.catch_up(&self.follower.cursor().filter, range, now).await?;
+        self.follower.take_in(read);
+        Ok(())
     }
 }
 

@@ -91,7 +91,7 @@ impl Window {
     }
 
     /// The last position that came off the log's tail.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     pub(crate) fn tail(&self) -> Position {
         self.tail
     }
@@ -119,6 +119,8 @@ impl Window {
         }
         self.start = self.start.max(position);
         self.tail = self.tail.max(position);
+        // There may have been erasures among what it missed.
+        self.erasures += 1;
     }
 
     /// Grows with each erasure: what was read from the log before may be gone since.
@@ -242,6 +244,7 @@ mod tests {
         };
         let mut window = Window::new(Position(10), 300);
         window.restart(Position(100));
+        assert_eq!(window.erasures(), 1, "what was read before may be erased since");
         for n in [20, 30, 40] {
             window.push(event(n));
         }
