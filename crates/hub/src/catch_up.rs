@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use eventwall_log::{Budget, Filter, Position, ReadError, ReadRange};
+use eventwall_log::{Budget, Filter, ReadError, ReadRange};
 use tokio::{
     sync::Semaphore,
     time::{Duration, Instant},
@@ -77,17 +77,17 @@ impl CatchUps {
         Budget { events: MOST_EVENTS, bytes: share.clamp(LEAST_BYTES, MOST_BYTES) }
     }
 
-    /// What was read a moment ago for the same topics and covers what follows `after`.
+    /// What was read a moment ago for the same topics and covers what follows.
     fn kept(
         &self,
         filter: &Filter,
-        after: Position,
+        range: ReadRange,
         erasures: u64,
         now: Instant,
     ) -> Option<Arc<CaughtUp>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let covers = |kept: &&Kept| {
-            kept.read.covers(after, erasures) && kept.at + KEPT_FOR > now && kept.filter == *filter
+            kept.read.covers(range, erasures) && kept.at + KEPT_FOR > now && kept.filter == *filter
         };
         // The newest goes furthest.
         kept.iter().rev().find(covers).map(|kept| kept.read.clone())
@@ -115,7 +115,7 @@ impl Shared {
         range: ReadRange,
         now: Instant,
     ) -> Result<Arc<CaughtUp>, ReadError> {
-        let kept = || self.catch_ups.kept(filter, range.after, self.window().erasures(), now);
+        let kept = || self.catch_ups.kept(filter, range, self.window().erasures(), now);
         if let Some(kept) = kept() {
             return Ok(kept);
         }

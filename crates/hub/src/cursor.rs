@@ -12,8 +12,9 @@ pub(crate) struct Cursor {
     pub(crate) filter: Filter,
     /// For a start by `last=N`. Dropped once the cursor has passed it.
     start: Option<Arc<LastEvents>>,
-    /// Removals up to here are no gap: they were known when the cursor began, or are told.
-    pub(crate) forgiven: Position,
+    /// What was lost by then ([`Page::removals`](eventwall_log::Page)) is no gap: it was known when
+    /// the cursor began, or is told.
+    pub(crate) forgives: u64,
 }
 
 /// The last events of each topic as a start asked for them.
@@ -29,7 +30,7 @@ pub(crate) struct LastEvents {
 
 impl Cursor {
     pub(crate) fn new(position: Position, filter: Filter) -> Self {
-        Self { position, filter, start: None, forgiven: Position::START }
+        Self { position, filter, start: None, forgives: 0 }
     }
 
     /// Just before the first of the wanted events.

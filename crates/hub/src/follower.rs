@@ -174,15 +174,15 @@ impl Follower {
                     self.ended = self.options.wait.is_some();
                     return self.send(frames, now);
                 }
-                Next::Gap { resumed, removed } if self.mutated(Mutation::HideGap) => {
+                Next::Gap { resumed, removals, .. } if self.mutated(Mutation::HideGap) => {
                     self.cursor.advance(resumed);
-                    self.cursor.forgiven = removed;
+                    self.cursor.forgives = removals;
                 }
-                Next::Gap { resumed, removed } => {
+                Next::Gap { resumed, removed, removals } => {
                     self.tally.gap = Some(GapReason::Expired);
                     let gap = Gap::expired(epochs, self.cursor.position, (resumed, removed));
                     self.cursor.advance(resumed);
-                    self.cursor.forgiven = removed;
+                    self.cursor.forgives = removals;
                     return self.send(vec![gap_frame(&gap, &epochs.id(resumed))], now);
                 }
                 Next::Read(range) => {

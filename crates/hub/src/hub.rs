@@ -166,7 +166,7 @@ impl Hub {
     /// # Errors
     /// If the log cannot be read.
     pub async fn holds(&self, filter: &Filter, position: Position) -> Result<bool, ReadError> {
-        let only = ReadRange { after: position.before(), through: position };
+        let only = ReadRange { through: position, ..ReadRange::after(position.before()) };
         let page = self.shared.log.read(only, filter, Budget { events: 1, bytes: 1 }).await?;
         Ok(page.entries.iter().any(|entry| matches!(entry, Entry::Event(_))))
     }

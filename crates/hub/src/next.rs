@@ -24,6 +24,8 @@ pub(crate) enum Next {
         resumed: Position,
         /// The last of them was here.
         removed: Position,
+        /// All that is told with this, by [`Page::removals`].
+        removals: u64,
     },
     /// The log has to be read for it.
     Read(ReadRange),
@@ -38,6 +40,9 @@ pub(crate) struct CaughtUp {
     pub(crate) through: Position,
     pub(crate) events: Vec<Arc<Framed>>,
     pub(crate) removed: Option<Position>,
+    /// [`Page::removals`], and what was forgiven.
+    pub(crate) removals: u64,
+    pub(crate) forgives: u64,
     /// [`Window::erasures`] before it was read.
     pub(crate) erasures: u64,
 }
@@ -57,15 +62,19 @@ impl CaughtUp {
             through: page.examined,
             events: page.entries.into_iter().filter_map(framed).collect(),
             removed: page.removed,
+            removals: page.removals,
+            forgives: range.forgives,
             erasures,
         }
     }
 }
 
 impl CaughtUp {
-    /// Whether it brings what follows `after`, and nothing was erased since.
-    pub(crate) fn covers(&self, after: Position, erasures: u64) -> bool {
-        self.erasures == erasures && self.after <= after && after < self.through
+    /// Whether it brings what follows the beginning of a range, and nothing was erased since.
+    pub(crate) fn covers(&self, range: ReadRange, erasures: u64) -> bool {
+        (self.erasures, self.forgives) == (erasures, range.forgives)
+            && self.after <= range.after
+            && range.after < self.through
     }
 
     /// Up to where nothing is left that comes after `position`.
@@ -88,19 +97,18 @@ pub(crate) fn next(
     {
         return from_slice(slice);
     }
-    let covering = caught_up.filter(|read| read.covers(cursor.position, window.erasures()));
-    let Some(read) = covering else {
-        // Not bounded by `limit.through`: a removal beyond it could not be told from one before.
-        return Next::Read(ReadRange::after(cursor.position));
-    };
+    // Not bounded by `limit.through`: a removal beyond it could not be told from one before.
+    let range = ReadRange { forgives: cursor.forgives, ..ReadRange::after(cursor.position) };
+    let covering = caught_up.filter(|read| read.covers(range, window.erasures()));
+    let Some(read) = covering else { return Next::Read(range) };
     match read.removed {
-        Some(removed) if removed > cursor.position.max(cursor.forgiven) => {
+        Some(removed) if removed > cursor.position => {
             let resumed = match &cursor.filter {
                 // Retention takes the oldest of a topic first.
                 Filter::Topics(topics) if topics.len() == 1 => removed,
                 _ => removed.min(read.nothing_up_to(cursor.position)),
             };
-            Next::Gap { resumed, removed }
+            Next::Gap { resumed, removed, removals: read.removals }
         }
         _ => {
             let through = read.through.min(limit.through);

@@ -120,11 +120,11 @@ impl Hub {
                 Next::Wait(_) => break,
                 // One page tells one gap, before its events: the next page tells the next.
                 Next::Gap { .. } if gap.is_some() || !events.is_empty() => break,
-                Next::Gap { resumed, removed } => {
+                Next::Gap { resumed, removed, removals } => {
                     let epochs = self.shared.log.epochs();
                     gap = Some(Gap::expired(&epochs, cursor.position, (resumed, removed)));
                     cursor.advance(resumed);
-                    cursor.forgiven = removed;
+                    cursor.forgives = removals;
                 }
                 Next::Read(range) => {
                     let budget = Budget { events: room.events, bytes: room.bytes };

@@ -118,19 +118,20 @@ async fn resume(
 /// Moves a cursor past what is already gone, which is not told again as a gap, but past nothing
 /// that is left.
 async fn forgiving(log: &dyn Log, cursor: Cursor) -> Result<Cursor, ReadError> {
-    let (mut cursor, nothing_up_to) = without_gap(log, cursor).await?;
-    cursor.advance(cursor.forgiven.min(nothing_up_to));
+    let (mut cursor, gone) = without_gap(log, cursor).await?;
+    cursor.advance(gone);
     Ok(cursor)
 }
 
 /// What was removed before this start was never promised, so it is no gap. Answers also up to
-/// where nothing is left.
+/// where that goes without anything that is left.
 async fn without_gap(log: &dyn Log, mut cursor: Cursor) -> Result<(Cursor, Position), ReadError> {
     let one = Budget { events: 1, bytes: 1 };
     let page = log.read(ReadRange::after(cursor.position), &cursor.filter, one).await?;
-    cursor.forgiven = page.removed.unwrap_or_default();
+    cursor.forgives = page.removals;
     let first = page.entries.first().map(|entry| entry.position().before());
-    Ok((cursor, first.unwrap_or(page.examined)))
+    let nothing_up_to = first.unwrap_or(page.examined);
+    Ok((cursor, page.removed.unwrap_or_default().min(nothing_up_to)))
 }
 
 /// Just before the last `count` events of each topic.

@@ -122,13 +122,16 @@ pub struct ReadRange {
     pub after: Position,
     /// Inclusive; what lies beyond the end of the log is not waited for.
     pub through: Position,
+    /// A [`Page::removals`] of before: what was lost by then is no news to this reader. 0: all of
+    /// it is.
+    pub forgives: u64,
 }
 
 impl ReadRange {
     /// Everything after a cursor.
     #[must_use]
     pub fn after(after: Position) -> Self {
-        Self { after, through: Position(u64::MAX) }
+        Self { after, through: Position(u64::MAX), forgives: 0 }
     }
 }
 
@@ -149,8 +152,11 @@ pub struct Page {
     /// The last position examined: the cursor to read on from, also when nothing matched.
     pub examined: Position,
     /// Events that the filter matches were lost to retention after the beginning of the range,
-    /// the last of them here. Others may be left before it.
+    /// the last of them here. Others may be left before it. Topics of which nothing was lost since
+    /// what the range forgives are left out.
     pub removed: Option<Position>,
+    /// How often something was lost so far, in this life of the log: a moment to forgive up to.
+    pub removals: u64,
 }
 
 /// The end of one topic, read backwards.
@@ -295,8 +301,8 @@ impl PageBuilder {
         self.page.examined = self.page.examined.max(through);
     }
 
-    pub(crate) fn finish(self, removed: Option<Position>) -> Page {
-        Page { removed, ..self.page }
+    pub(crate) fn finish(self, removed: Option<Position>, removals: u64) -> Page {
+        Page { removed, removals, ..self.page }
     }
 }
 

@@ -260,7 +260,7 @@ impl Inner {
         let end = self.sequencer.next().before();
         let through = range.through.min(end);
         let removed = match view {
-            View::Kept => self.topics.removed_after(filter, range.after),
+            View::Kept => self.topics.removed_after(filter, range.after, range.forgives),
             View::Raw => Some(self.gone).filter(|gone| *gone > range.after),
         };
         let removed = removed.map(|p| p.min(through));
@@ -268,11 +268,11 @@ impl Inner {
         let from = self.entries.partition_point(|entry| entry.position() <= range.after);
         for entry in self.entries.range(from..).take_while(|entry| entry.position() <= through) {
             if self.shows(entry, view) && !page.push(entry.clone(), filter) {
-                return page.finish(removed);
+                return page.finish(removed, self.topics.removals());
             }
         }
         page.examined(through);
-        page.finish(removed)
+        page.finish(removed, self.topics.removals())
     }
 
     fn shows(&self, entry: &Entry, view: View) -> bool {

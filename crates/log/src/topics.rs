@@ -48,21 +48,27 @@ struct TopicState {
     /// The highest position of it that was lost to retention: whoever has not passed it has a
     /// gap. A superseded state is hidden, but not lost.
     removed: Position,
+    /// [`Topics::removals`] when that last grew.
+    changed: u64,
     limits: Limits,
     /// For topics with a limit of their own on events or bytes.
     buckets: Option<Box<Buckets>>,
 }
 
 /// All topics that have events, and the emptied ones not yet forgotten.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Topics {
     known: HashMap<Topic, TopicState>,
     retention: Arc<Retention>,
     emptied: usize,
     /// Topics not in `known` may have lost events up to here.
     forgotten: Position,
+    /// [`Topics::removals`] when that last grew.
+    forgotten_changed: u64,
     /// No topic has lost anything after this.
     highest_removed: Position,
+    /// How often something was lost.
+    removals: u64,
 }
 
 impl TopicState {
@@ -165,23 +171,44 @@ impl Topics {
     }
 
     fn take_in(&mut self, topic: &Topic, prev: Position, add: impl FnOnce(&mut TopicState)) {
-        if !self.known.contains_key(topic) {
-            // What is not here of it was removed.
-            let mut state = TopicState { last: prev, ..TopicState::default() };
+        let new = self.enter(topic);
+        self.change(topic, |state| {
+            if new {
+                state.last = prev;
+            }
+            if new || prev > state.last {
+                // What is not here of it was removed; or it is read from files in which what came
+                // between was compacted away.
+                state.hide(prev);
+            }
+            add(state);
+        });
+    }
+
+    /// Makes room for a topic; whether it is new.
+    fn enter(&mut self, topic: &Topic) -> bool {
+        let new = !self.known.contains_key(topic);
+        if new {
+            let mut state = TopicState::default();
             state.limit(self.retention.limits_of(topic));
-            state.hide(prev);
-            self.emptied += 1;
             self.known.insert(topic.clone(), state);
+            self.emptied += 1;
         }
+        new
+    }
+
+    /// Changes what is known of a topic, and keeps the sums over all of them right.
+    fn change(&mut self, topic: &Topic, change: impl FnOnce(&mut TopicState)) {
         let Some(state) = self.known.get_mut(topic) else { return };
-        self.emptied -= usize::from(state.is_empty());
-        if prev > state.last {
-            // Read from files in which what came between was compacted away.
-            state.hide(prev);
-        }
-        add(state);
-        self.highest_removed = self.highest_removed.max(state.removed);
+        let (was_empty, removed) = (state.is_empty(), state.removed);
+        change(state);
         self.emptied += usize::from(state.is_empty());
+        self.emptied -= usize::from(was_empty);
+        if state.removed > removed {
+            self.removals += 1;
+            state.changed = self.removals;
+            self.highest_removed = self.highest_removed.max(state.removed);
+        }
     }
 
     /// What is known of a topic whose events are counted; `None` of any other.
@@ -198,11 +225,7 @@ impl Topics {
 
     /// Retention removed the topic's events up to `position`.
     pub(crate) fn removed(&mut self, topic: &Topic, position: Position) {
-        let Some(state) = self.known.get_mut(topic) else { return };
-        let was_empty = state.is_empty();
-        state.hide(position);
-        self.highest_removed = self.highest_removed.max(state.removed);
-        self.emptied += usize::from(state.is_empty() && !was_empty);
+        self.change(topic, |state| state.hide(position));
         if self.emptied > MAX_EMPTIED {
             self.forget_half();
         }
@@ -236,25 +259,45 @@ impl Topics {
 
     /// Nothing of any topic is left up to `position`, and nobody knows what there was.
     pub(crate) fn forget_up_to(&mut self, position: Position) {
+        if position > self.forgotten {
+            self.removals += 1;
+            self.forgotten_changed = self.removals;
+        }
         self.forgotten = self.forgotten.max(position);
         self.highest_removed = self.highest_removed.max(position);
     }
 
-    /// The highest position after `after` at which an event that `filter` matches was lost.
-    pub(crate) fn removed_after(&self, filter: &Filter, after: Position) -> Option<Position> {
-        if self.highest_removed <= after {
+    /// How often something was lost so far.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// The highest position after `after` at which an event that `filter` matches was lost, of
+    /// topics that have lost something since there were `forgives` removals.
+    pub(crate) fn removed_after(
+        &self,
+        filter: &Filter,
+        after: Position,
+        forgives: u64,
+    ) -> Option<Position> {
+        if self.highest_removed <= after || self.removals <= forgives {
             return None;
         }
+        let news = |state: &TopicState| {
+            if state.changed > forgives { state.removed } else { Position::START }
+        };
+        let forgotten =
+            if self.forgotten_changed > forgives { self.forgotten } else { Position::START };
         let lost = |topic: &Topic| match self.known.get(topic) {
-            Some(state) => state.removed,
-            None => self.unknown(topic).removed,
+            Some(state) => news(state),
+            None => self.unknown(topic).removed.min(forgotten),
         };
         let highest = match filter {
             Filter::All => Some(self.highest_removed),
             Filter::Topics(topics) => topics.iter().map(lost).max(),
             Filter::Selection(_) => {
                 let matching = self.known.iter().filter(|(topic, _)| filter.matches(topic));
-                matching.map(|(_, t)| t.removed).max().max(Some(self.forgotten))
+                matching.map(|(_, state)| news(state)).max().max(Some(forgotten))
             }
         };
         highest.filter(|removed| *removed > after)
@@ -280,31 +323,28 @@ impl Topics {
 
     /// Recalls an emptied topic. One with later events knows better by itself.
     pub(crate) fn recall(&mut self, topic: &Topic, last: Position) {
-        if !self.known.contains_key(topic) {
-            let mut state = TopicState::default();
-            state.limit(self.retention.limits_of(topic));
-            self.known.insert(topic.clone(), state);
-            self.emptied += 1;
-        }
-        let Some(state) = self.known.get_mut(topic).filter(|state| state.last <= last) else {
-            return;
-        };
-        let was_empty = state.is_empty();
-        state.last = last;
-        state.hide(last);
-        self.highest_removed = self.highest_removed.max(state.removed);
-        self.emptied += usize::from(!was_empty);
+        self.enter(topic);
+        self.change(topic, |state| {
+            if state.last <= last {
+                state.last = last;
+                state.hide(last);
+            }
+        });
     }
 
     /// After all was recalled: a topic of which only removed events are left in the files, and
     /// which was not recalled, is one of the forgotten.
     pub(crate) fn forget_unrecalled(&mut self) {
         let forgotten = self.forgotten;
-        for state in self.known.values_mut() {
-            if state.is_empty() && state.last < forgotten {
+        let unrecalled =
+            |(_, state): &(&Topic, &TopicState)| state.is_empty() && state.last < forgotten;
+        let topics: Vec<Topic> =
+            self.known.iter().filter(unrecalled).map(|(topic, _)| topic.clone()).collect();
+        for topic in topics {
+            self.change(&topic, |state| {
                 state.last = forgotten;
                 state.hide(forgotten);
-            }
+            });
         }
     }
 
@@ -337,12 +377,32 @@ mod tests {
         topics.removed(&topic("a"), Position(1));
         topics.removed(&topic("b"), Position(2));
         let gap = |name: &str, after| {
-            topics.removed_after(&Filter::topics([topic(name)]), Position(after))
+            topics.removed_after(&Filter::topics([topic(name)]), Position(after), 0)
         };
         assert_eq!(gap("a", 0), Some(Position(1)));
         assert_eq!(gap("a", 1), None);
         assert_eq!(gap("b", 1), Some(Position(2)));
         assert_eq!(gap("c", 0), None);
+    }
+
+    /// Whoever knows of one topic's loss must not be kept from hearing of another's.
+    #[test]
+    fn what_is_forgiven_is_forgiven_by_topic() {
+        let mut topics = Topics::default();
+        for (n, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a")] {
+            topics.added(&topic(name), Position(n), Position(n.saturating_sub(2)), 1);
+        }
+        topics.removed(&topic("a"), Position(3));
+        let both = Filter::topics([topic("a"), topic("b")]);
+        let knows = topics.removals();
+        assert_eq!(topics.removed_after(&both, Position(0), 0), Some(Position(3)));
+        assert_eq!(topics.removed_after(&both, Position(0), knows), None);
+        topics.removed(&topic("b"), Position(2));
+        assert_eq!(topics.removed_after(&both, Position(0), knows), Some(Position(2)));
+        topics.forget_up_to(Position(1));
+        let other = Filter::topics([topic("other")]);
+        assert_eq!(topics.removed_after(&other, Position(0), knows), Some(Position(1)));
+        assert_eq!(topics.removed_after(&other, Position(0), topics.removals()), None);
     }
 
     #[test]
@@ -354,7 +414,7 @@ mod tests {
         topics.forget_up_to(Position(10));
         topics.forget_unrecalled();
         let gap = |name: &str, after| {
-            topics.removed_after(&Filter::topics([topic(name)]), Position(after))
+            topics.removed_after(&Filter::topics([topic(name)]), Position(after), 0)
         };
         assert_eq!(gap("a", 7), Some(Position(10)));
         assert_eq!(gap("b", 6), None, "what is shown of it knows better");
@@ -371,7 +431,7 @@ mod tests {
         assert!(topics.known.len() <= MAX_EMPTIED);
         for n in [1, 2, MAX_EMPTIED as u64 / 2, MAX_EMPTIED as u64 + 1] {
             let filter = Filter::topics([topic(&format!("t{n}"))]);
-            assert!(topics.removed_after(&filter, Position(n - 1)).is_some(), "t{n}");
+            assert!(topics.removed_after(&filter, Position(n - 1), 0).is_some(), "t{n}");
         }
     }
 }

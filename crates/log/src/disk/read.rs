@@ -60,13 +60,13 @@ impl View {
     /// that nothing is missing from the one without being told in the other.
     fn of(self, index: &Index, page: Page, filter: &Filter, range: ReadRange) -> Page {
         let removed = match self {
-            Self::Kept => index.topics.removed_after(filter, range.after),
+            Self::Kept => index.topics.removed_after(filter, range.after, range.forgives),
             Self::Raw => Some(index.gone).filter(|gone| *gone > range.after),
         };
         let removed = removed.map(|removed| removed.min(range.through));
         let shown = |entry: &Entry| self == Self::Raw || index.shows(entry);
         let entries = page.entries.into_iter().filter(shown).collect();
-        Page { entries, removed, ..page }
+        Page { entries, removed, removals: index.topics.removals(), ..page }
     }
 }
 
@@ -120,9 +120,9 @@ fn from_memory(
         page.examined(range.through);
     }
     Some(match view {
-        View::Kept => view.of(index, page.finish(None), filter, range),
+        View::Kept => view.of(index, page.finish(None, 0), filter, range),
         // Everything after the cursor is in memory, so nothing is missing.
-        View::Raw => page.finish(None),
+        View::Raw => page.finish(None, 0),
     })
 }
 
@@ -185,13 +185,13 @@ impl Snapshot {
                 if let Some(entry) = stretch.entry(&walk, stored)?
                     && !page.push(entry, filter)
                 {
-                    return Ok(page.finish(None));
+                    return Ok(page.finish(None, 0));
                 }
             }
             page.examined(stretch.last.min(self.range.through));
         }
         page.examined(self.range.through);
-        Ok(page.finish(None))
+        Ok(page.finish(None, 0))
     }
 }
 
