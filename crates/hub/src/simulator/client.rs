@@ -91,6 +91,12 @@ impl Client {
         (self.stream, self.waiting) = (None, None);
     }
 
+    /// The log is another one, so that what was told of the old one can't be checked any more.
+    pub(super) fn log_replaced(&mut self, stale: bool) {
+        self.stale = stale;
+        self.gaps.iter_mut().for_each(|gap| gap.true_loss = true);
+    }
+
     /// Takes bytes in, and checks what they say.
     pub(super) fn receive(&mut self, bytes: &Bytes, model: &Model) -> Result<(), String> {
         let mut items = Vec::new();
@@ -178,13 +184,7 @@ impl Client {
     fn check_gaps(&mut self, through: Position, model: &Model) -> Result<(), String> {
         let over: Vec<ToldGap> = self.gaps.extract_if(.., |gap| gap.to <= through).collect();
         for gap in over {
-            // Of what was erased and then removed, nobody can tell.
-            let doubtful = |event: &super::model::Event| {
-                let at = event.id.position;
-                model.erased.contains(&at) || model.perhaps_erased.contains(&at)
-            };
-            let mut inside = model.matching(&self.filter, gap.after, gap.to);
-            if !gap.true_loss && !inside.any(doubtful) {
+            if !gap.true_loss && !model.is_doubtful(&self.filter, gap.after, gap.to) {
                 return Err(format!("a gap was told where nothing was lost: {gap:?}"));
             }
         }

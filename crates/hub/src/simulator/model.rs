@@ -19,6 +19,9 @@ pub(super) struct Model {
     pub(super) erased: BTreeSet<Position>,
     /// These may have been erased.
     pub(super) perhaps_erased: BTreeSet<Position>,
+    /// Between these positions there may have been events of these topics, that a crash cut off
+    /// from their answer and limits took before anybody saw them.
+    pub(super) unseen: Vec<(Position, Position, Vec<Topic>)>,
     /// The last of each topic.
     last: HashMap<Topic, Position>,
     /// The highest position that was ever given out, or told.
@@ -32,6 +35,7 @@ impl Model {
             published: BTreeMap::new(),
             erased: BTreeSet::new(),
             perhaps_erased: BTreeSet::new(),
+            unseen: Vec::new(),
             last: HashMap::new(),
             highest: Position::START,
             retention,
@@ -74,6 +78,19 @@ impl Model {
         self.erased.contains(&position)
             || self.perhaps_erased.contains(&position)
             || self.is_superseded(event)
+    }
+
+    /// Whether something that nobody can know of may have been lost in a stretch: an event that was
+    /// erased and then removed, or one that was never seen.
+    pub(super) fn is_doubtful(&self, filter: &Filter, after: Position, through: Position) -> bool {
+        let erased = |event: &Event| {
+            let at = event.id.position;
+            self.erased.contains(&at) || self.perhaps_erased.contains(&at)
+        };
+        let unseen = |(from, to, topics): &(Position, Position, Vec<Topic>)| {
+            *to > after && *from <= through && topics.iter().any(|topic| filter.matches(topic))
+        };
+        self.matching(filter, after, through).any(erased) || self.unseen.iter().any(unseen)
     }
 
     /// What `filter` matches after a cursor, up to and with `through`.

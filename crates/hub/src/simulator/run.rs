@@ -291,6 +291,11 @@ impl Run {
             let i = i.ok_or_else(|| format!("{} was invented", record.position))?;
             first = Some(Position(record.position.0 - i as u64));
         }
+        if first.is_none() && !events.is_empty() {
+            let first = self.world.log.epochs().spans().last().map_or(end, |span| span.first);
+            let topics = events.iter().map(|event| event.topic.clone()).collect();
+            self.model.unseen.push((known.next(), first, topics));
+        }
         if let Some(first) = first {
             let epochs = self.world.log.epochs();
             for (i, event) in events.into_iter().enumerate() {
@@ -323,7 +328,8 @@ impl Run {
         for client in &mut self.clients {
             let known =
                 |cursor: &EventId| epochs.resolve(cursor, end) == Resolution::At(cursor.position);
-            client.stale = client.cursor().is_some_and(|cursor| !known(cursor));
+            let stale = client.cursor().is_some_and(|cursor| !known(cursor));
+            client.log_replaced(stale);
         }
     }
 
