@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use crate::run::{cargo, command, exists, root, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 11] = [
     // The fuzz targets' engine is C++.
     ("c++", "g++"),
     ("chromium", "chromium"),
@@ -15,6 +15,8 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("kill", "procps"),
     ("ip", "iproute2"),
     ("prlimit", "util-linux"),
+    ("strace", "strace"),
+    ("faketime", "faketime"),
     ("node", "nodejs"),
     ("npm", "npm"),
 ];

@@ -20,6 +20,7 @@ pub struct Setup {
     data: Option<PathBuf>,
     everywhere: bool,
     max_file: Option<u32>,
+    env: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -43,6 +44,13 @@ impl Setup {
         self.arg("--allow-anyone")
     }
 
+    /// With a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// On a disk that fails once a file has so many KiB.
     #[must_use]
     pub fn failing_beyond(mut self, kib: u32) -> Self {
@@ -56,9 +64,10 @@ impl Setup {
         let temp = tempfile::tempdir().unwrap();
         let data = self.data.unwrap_or_else(|| temp.path().join("data"));
         let host = if self.everywhere { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
-        let (child, greeting) = spawn((host, 0).into(), &data, &self.args, self.max_file);
+        let (child, greeting) =
+            spawn((host, 0).into(), &data, (&self.args, &self.env), self.max_file);
         let addr = address(&greeting);
-        Server { child, addr, args: self.args, data, greeting, _temp: temp }
+        Server { child, addr, args: self.args, env: self.env, data, greeting, _temp: temp }
     }
 }
 
@@ -67,6 +76,7 @@ pub struct Server {
     child: Child,
     pub addr: SocketAddr,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     data: PathBuf,
     /// What it printed when it was ready.
     pub greeting: String,
@@ -122,7 +132,7 @@ impl Server {
     /// Starts it again on the same port with the same data, once the old process is gone. The
     /// disk is whole again.
     pub fn restart(&mut self) {
-        (self.child, self.greeting) = spawn(self.addr, &self.data, &self.args, None);
+        (self.child, self.greeting) = spawn(self.addr, &self.data, (&self.args, &self.env), None);
     }
 }
 
@@ -136,11 +146,12 @@ impl Drop for Server {
 fn spawn(
     listen: SocketAddr,
     data: &Path,
-    args: &[String],
+    (args, env): (&[String], &[(String, String)]),
     max_file: Option<u32>,
 ) -> (Child, String) {
     let mut command = max_file.map_or_else(eventwall, limited);
     command.arg("--listen").arg(listen.to_string()).arg("--data").arg(data).args(args);
+    command.envs(env.iter().map(|(name, value)| (name, value)));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut greeting = String::new();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
