@@ -4,6 +4,7 @@
 mod counts;
 mod install;
 mod run;
+mod soak;
 mod suites;
 
 use std::process::ExitCode;
@@ -14,7 +15,10 @@ Chores of this project.
   cargo xtask test [SUITE…]      install what is missing, then run the suites
                                  (build, rust, clients, browsers, crash; all of
                                  them by default)
-  cargo xtask soak [MINUTES]     crashes and simulated runs with fresh seeds, for so long (10)
+  cargo xtask soak --minutes N   crashes, full disks, slow readers, jumping clocks and simulated
+                                 runs with fresh seeds: all of it once, and on for N minutes
+  cargo xtask simulate [FLAGS]   one run of the simulator, or many (--seed, --steps,
+                                 --subscribers, --kind, --minutes)
   cargo xtask fuzz [SECONDS]     the fuzz targets, on a nightly compiler (60)
   cargo xtask screenshots        make the pictures in docs/images
   cargo xtask audit              licences, bans and sources of the dependencies
@@ -26,7 +30,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match &words[..] {
         ["test", suites @ ..] => suites::test(suites),
-        ["soak", minutes @ ..] => number(minutes, 10).and_then(suites::soak),
+        ["soak", "--minutes", minutes @ ..] | ["soak", minutes @ ..] => {
+            number(minutes, 10).and_then(soak::soak)
+        }
+        ["simulate", words @ ..] => suites::simulate(words),
         ["fuzz", seconds @ ..] => number(seconds, 60).and_then(suites::fuzz),
         ["screenshots"] => suites::screenshots(),
         ["audit"] => suites::audit(),

@@ -41,6 +41,24 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 
 /// Runs a test command, passes on what it prints, and counts its tests.
 pub(crate) fn run_counted(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
+    run_filtered(command, counts, |_| true)
+}
+
+/// As [`run_counted`], but of what it prints passes on what was verified or went wrong.
+pub(crate) fn run_told(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
+    // From the first word of a failure on, all of it is of interest.
+    let mut failing = false;
+    run_filtered(command, counts, |line| {
+        failing |= line.contains("panicked") || line.contains("FAILED");
+        failing || line.contains("verified: ") || line.starts_with("test result: ")
+    })
+}
+
+fn run_filtered(
+    command: &mut Command,
+    counts: &mut Counts,
+    mut shows: impl FnMut(&str) -> bool,
+) -> Result<(), String> {
     announce(command);
     let spawned = command.stdout(Stdio::piped()).spawn();
     let mut child = spawned.map_err(|error| not_started(command, &error))?;
@@ -48,7 +66,9 @@ pub(crate) fn run_counted(command: &mut Command, counts: &mut Counts) -> Result<
     if let Some(out) = child.stdout.take() {
         for line in BufReader::new(out).lines() {
             let line = line.map_err(|error| error.to_string())?;
-            println!("{line}");
+            if shows(&line) {
+                println!("{line}");
+            }
             found.read(&line);
         }
     }

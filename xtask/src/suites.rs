@@ -65,7 +65,7 @@ fn build(_: &mut Counts) -> Result<(), String> {
     build_binary()
 }
 
-fn build_binary() -> Result<(), String> {
+pub(crate) fn build_binary() -> Result<(), String> {
     run(&mut cargo(&["build", "--package", "eventwall"]))
 }
 
@@ -81,12 +81,15 @@ fn rust(counts: &mut Counts) -> Result<(), String> {
     run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
 }
 
-/// Every file of tests from outside, but the crashes, which are a suite of their own.
+/// Tests of a suite of their own: a server that dies, sleeps or loses its clock.
+const CRASHES: [&str; 3] = ["crash", "kill_points", "time"];
+
+/// Every file of tests from outside, but those.
 fn outside_tests() -> Result<Vec<String>, String> {
     let files = std::fs::read_dir(root().join("e2e/tests")).map_err(|error| error.to_string())?;
     let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let names = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
-    Ok(names.filter(|name| name != "crash").collect())
+    Ok(names.filter(|name| !CRASHES.contains(&&**name)).collect())
 }
 
 /// Other people's clients, outside of browsers.
@@ -106,28 +109,17 @@ fn node_tests(script: &str, counts: &mut Counts) -> Result<(), String> {
 
 fn crash(counts: &mut Counts) -> Result<(), String> {
     build_binary()?;
-    let words = ["test", "--package", "eventwall-e2e", "--test", "crash", "--", "--nocapture"];
+    let mut words = vec!["test", "--package", "eventwall-e2e", "--no-fail-fast"];
+    words.extend(CRASHES.iter().flat_map(|name| ["--test", name]));
+    words.extend(["--", "--nocapture"]);
     run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
 }
 
-/// Seeds of the log's model in each turn of a soak.
-const SOAK_SEEDS: &str = "16";
-
-/// Crashes and simulated runs with fresh seeds until the time is over.
-pub(crate) fn soak(minutes: u64) -> Result<(), String> {
-    build_binary()?;
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let (mut counts, mut turns) = (Counts::default(), 0);
-    while Instant::now() < end {
-        crash(&mut counts)?;
-        let seeded = ["test", "--package", "eventwall-hub", "--package", "eventwall-log", "--lib"];
-        // More seeds than in a test run, and each time others beside them.
-        run_counted(cargo(&seeded).env("EVENTWALL_SEEDS", SOAK_SEEDS), &mut counts)?;
-        turns += 1;
-        println!("\nturn {turns}: {} tests so far, all passed", counts.passed);
-    }
-    println!("{} passed, {} failed", counts.passed, counts.failed);
-    Ok(())
+/// Runs the simulator with these words: see its own help.
+pub(crate) fn simulate(words: &[&str]) -> Result<(), String> {
+    let example = ["run", "--release", "--quiet", "--package", "eventwall-hub", "--features"];
+    let example = [&example[..], &["simulator", "--example", "simulate", "--"], words].concat();
+    run(&mut cargo(&example))
 }
 
 pub(crate) fn fuzz(seconds: u64) -> Result<(), String> {

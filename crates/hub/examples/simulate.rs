@@ -71,7 +71,7 @@ async fn run() -> Result<(), String> {
             told = Instant::now();
         }
         if Instant::now() >= end {
-            println!("{runs} runs, all as they should be: {all:#?}");
+            println!("verified: {runs} runs, all as they should be: {all:?}");
             return Ok(());
         }
         let kinds = [Kind::Memory, Kind::Disk, Kind::Unsynced];

@@ -20,7 +20,7 @@ async fn simulate_all(
         println!("seed {seed}");
         all += simulate(plan(seed)).await?;
     }
-    println!("{all:#?}");
+    println!("verified: {all:?}");
     Ok(all)
 }
 

@@ -349,7 +349,10 @@ async fn no_loss_of_power_at_any_step_loses_or_invents_anything() {
     }
     // Of what is not synced some may be lost, but nothing else is wrong.
     Run::new(0, None, Durability::None).run(&SCRIPT, &tried).await;
-    println!("{} images", tried.images.load(Ordering::SeqCst));
+    println!(
+        "verified: {} images of lost power, at each step of everything",
+        tried.images.load(Ordering::SeqCst)
+    );
     assert!(tried.images.load(Ordering::SeqCst) > 2000);
 }
 

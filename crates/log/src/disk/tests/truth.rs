@@ -331,7 +331,7 @@ async fn what_is_gone_is_told_and_what_is_told_is_gone() {
         println!("seed {seed}");
         Run::new(seed, None).run(300, &mut hit).await;
     }
-    println!("{hit:?}");
+    println!("verified: retention against a model: {hit:?}");
     assert!(hit.gaps > 100 && hit.compacted > 10, "{hit:?}");
     assert!(hit.pictures > 200 && hit.unlinked > 10, "{hit:?}");
 }
