@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use eventwall_testkit::{Connection, Follower, Seen, Server, get_json, post, until};
+use eventwall_testkit::{Connection, Follower, Seen, Server, get_json, history, post, until};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 const PUBLISHERS: usize = 4;
@@ -73,23 +73,6 @@ fn round(server: &mut Server, number: u64, acknowledged: &Acknowledged, rng: &mu
     server.restart();
 }
 
-/// The log as it is, by JSON pages.
-fn log(addr: SocketAddr, start: &str) -> Vec<(String, String)> {
-    let (mut cursor, mut events) = (start.to_owned(), Vec::new());
-    loop {
-        let page = get_json(addr, &format!("{TOPIC}?after={cursor}&limit=1000"));
-        assert!(page.get("gap").is_none(), "{page}");
-        for event in page["events"].as_array().unwrap() {
-            let text = |field: &str| event[field].as_str().unwrap().to_owned();
-            events.push((text("data"), text("id")));
-        }
-        cursor = page["cursor"].as_str().unwrap().to_owned();
-        if page["more"] == false {
-            return events;
-        }
-    }
-}
-
 fn position(id: &str) -> u64 {
     id.split_once('-').unwrap().1.parse().unwrap()
 }
@@ -145,7 +128,7 @@ fn no_kill_loses_or_doubles_an_acknowledged_event() {
         let marker = format!("marker{number}-0");
         let id = post(server.addr, TOPIC, &marker);
         acknowledged.lock().unwrap().push((marker.clone(), id));
-        let log = log(server.addr, &start);
+        let log = history(server.addr, "crash/test", &start);
         check_log(&log, &acknowledged.lock().unwrap());
         for subscriber in &subscribers {
             check_subscriber(&subscriber.wait_for(&marker), &log);
@@ -187,7 +170,7 @@ fn no_cut_line_loses_or_doubles_an_event() {
     stop.store(true, Ordering::SeqCst);
     publisher.join().unwrap();
     post(server.addr, TOPIC, "end");
-    let log = log(server.addr, &start);
+    let log = history(server.addr, "crash/test", &start);
     for subscriber in &subscribers {
         check_subscriber(&subscriber.wait_for("end"), &log);
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use eventwall_testkit::{
-    Connection, DEADLINE, Follower, Server, Setup, eventwall, get_json, post, run,
+    Connection, DEADLINE, Follower, Server, Setup, eventwall, get_json, history, post, run,
 };
 use rand::{SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 
@@ -220,7 +220,7 @@ impl Lives {
         let marker = format!("marker {}", self.number);
         let id = post(self.server.addr, KEPT, &marker);
         self.acknowledged.push((marker.clone(), id));
-        let log = self.log();
+        let log = history(self.server.addr, "kept", &self.start);
         let mut rest = log.iter();
         for (text, id) in &self.acknowledged {
             let found = rest.find(|(data, _)| data == text);
@@ -239,22 +239,6 @@ impl Lives {
         let data = self.server.data();
         let (code, _, error) = run(eventwall().args(["log", "verify", "--data"]).arg(data));
         assert_eq!(code, 0, "{error}");
-    }
-
-    fn log(&self) -> Vec<(String, String)> {
-        let (mut cursor, mut events) = (self.start.clone(), Vec::new());
-        loop {
-            let page = get_json(self.server.addr, &format!("{KEPT}?after={cursor}&limit=1000"));
-            assert!(page.get("gap").is_none(), "{page}");
-            for event in page["events"].as_array().unwrap() {
-                let text = |field: &str| event[field].as_str().unwrap().to_owned();
-                events.push((text("data"), text("id")));
-            }
-            cursor = page["cursor"].as_str().unwrap().to_owned();
-            if page["more"] == false {
-                return events;
-            }
-        }
     }
 }
 

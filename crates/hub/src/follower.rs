@@ -197,6 +197,7 @@ impl Follower {
                     let moved = examined > self.cursor.position;
                     self.cursor.advance(examined);
                     if self.live_at.is_none() || !moved {
+                        (self.was_live, self.behind_since) = (true, None);
                         let ephemeral = self.ephemeral(window);
                         if !ephemeral.is_empty() {
                             self.ended = self.options.wait.is_some();
@@ -251,7 +252,6 @@ impl Follower {
     }
 
     fn wait(&mut self, epochs: &Epochs, now: Instant) -> Step {
-        (self.was_live, self.behind_since) = (true, None);
         let quiet = self.quiet_since + self.heartbeat;
         let due = self.options.wait.map_or(quiet, |wait| self.began + wait);
         if now < due {

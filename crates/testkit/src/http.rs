@@ -208,6 +208,23 @@ pub fn get_json(addr: SocketAddr, target: &str) -> serde_json::Value {
     response.json()
 }
 
+/// All events of a topic after an id, by pages of JSON: data and id. There must be no gap.
+pub fn history(addr: SocketAddr, topic: &str, after: &str) -> Vec<(String, String)> {
+    let (mut cursor, mut events) = (after.to_owned(), Vec::new());
+    loop {
+        let page = get_json(addr, &format!("/topics/{topic}?after={cursor}&limit=1000"));
+        assert!(page.get("gap").is_none(), "{page}");
+        for event in page["events"].as_array().unwrap() {
+            let text = |field: &str| event[field].as_str().unwrap().to_owned();
+            events.push((text("data"), text("id")));
+        }
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+        if page["more"] == false {
+            return events;
+        }
+    }
+}
+
 /// Publishes and answers the id.
 pub fn post(addr: SocketAddr, target: &str, body: impl AsRef<[u8]>) -> String {
     let response = request(addr, "POST", target, &[], body.as_ref());

@@ -16,7 +16,7 @@ mod wait;
 
 pub use binary::{eventwall, run};
 pub use follower::{Follower, Seen};
-pub use http::{Connection, Response, get, get_json, post, request, stream};
+pub use http::{Connection, Response, get, get_json, history, post, request, stream};
 pub use process::{allow_files, memory_kib};
 pub use server::{Server, Setup};
 pub use wait::{DEADLINE, until};

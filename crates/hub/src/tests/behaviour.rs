@@ -124,6 +124,30 @@ async fn who_stays_behind_once_live_is_told_apart_from_who_replays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_caught_up_is_not_behind_whatever_ephemera_come() {
+    let hub = hub();
+    let minute = Duration::from_secs(60);
+    let options = FollowOptions { max_lag: Some(minute), ..FollowOptions::default() };
+    let mut stream = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    until(&mut stream, "eventwall:tick").await;
+    publish(&hub, "a", "first").await;
+    until(&mut stream, "first").await;
+    until(&mut stream, "eventwall:tick").await;
+    publish(&hub, "a", "second").await;
+    until(&mut stream, "second").await;
+    for _ in 0..4 {
+        let (topic, event, data) = (topic("a"), None, "typing".into());
+        hub.publish_ephemeral(Ephemeral { topic, event, data });
+        until(&mut stream, "typing").await;
+        tokio::time::advance(minute / 2).await;
+    }
+    publish(&hub, "a", "third").await;
+    // Its next step finds it in the window.
+    hub.shared.caught_up_with(hub.log().end()).await;
+    until(&mut stream, "third").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn last_brings_the_last_of_each_topic_in_the_order_of_the_log() {
     let hub = hub_with(1 << 30, 2000);
     for n in 0..20 {
