@@ -115,6 +115,12 @@ fn a_log_is_compacted_by_its_server_and_without_one() {
     assert_eq!(code, 0, "{error}");
     let after = bytes(server.data());
     assert!(after < before - 350_000, "{before} bytes, then {after}");
+    // Nobody knows by which limits: not even the right ones will do.
+    let (noted, aside) = (server.data().join("state/limits"), folder.path().join("limits"));
+    fs::rename(&noted, &aside).unwrap();
+    let (code, _, error) = log(&["compact", "--config", config], server.data());
+    assert!(code == 2 && error.contains("nothing says"), "{error}");
+    fs::rename(&aside, &noted).unwrap();
     server.restart();
     let count = |topic: &str| {
         let page = get_json(server.addr, &format!("/topics/{topic}?last=90"));

@@ -46,10 +46,10 @@ pub(crate) fn run_counted(command: &mut Command, counts: &mut Counts) -> Result<
 
 /// As [`run_counted`], but of what it prints passes on what was verified or went wrong.
 pub(crate) fn run_told(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
-    // From the first word of a failure on, all of it is of interest.
+    // From the list of failures on, all of it is of interest.
     let mut failing = false;
     run_filtered(command, counts, |line| {
-        failing |= line.contains("panicked") || line.contains("FAILED");
+        failing |= line == "failures:";
         failing || line.contains("verified: ") || line.starts_with("test result: ")
     })
 }

@@ -46,8 +46,8 @@ const OUTSIDE: [Station; 6] = [
     Station { name: "restores and copied directories", tests: &["log_tools", "data"], env: &[] },
 ];
 
-/// Seeds of each model in each turn.
-const SEEDS: &str = "24";
+/// The log's models and the hub's simulator, with seeds for some minutes in each turn.
+const MODELS: [(&str, &str); 2] = [("eventwall-log", "24"), ("eventwall-hub", "200")];
 
 /// All of it once, and again until the time is over.
 pub(crate) fn soak(minutes: u64) -> Result<(), String> {
@@ -83,7 +83,7 @@ fn tell(turn: u32, began: Instant, what: &str) {
 fn outside(station: &Station, counts: &mut Counts) -> Result<(), String> {
     let mut words = vec!["test", "--release", "--package", "eventwall-e2e"];
     words.extend(station.tests.iter().flat_map(|name| ["--test", name]));
-    words.extend(["--", "--nocapture", "--test-threads", "1"]);
+    words.extend(["--", "--show-output", "--test-threads", "1"]);
     let mut command = cargo(&words);
     command.envs(station.env.iter().copied());
     command.env("EVENTWALL_BIN", root().join("target/release/eventwall"));
@@ -91,7 +91,8 @@ fn outside(station: &Station, counts: &mut Counts) -> Result<(), String> {
 }
 
 fn models(counts: &mut Counts) -> Result<(), String> {
-    let words = ["test", "--release", "--package", "eventwall-hub", "--package", "eventwall-log"];
-    let words = [&words[..], &["--", "--nocapture"]].concat();
-    run_told(cargo(&words).env("EVENTWALL_SEEDS", SEEDS), counts)
+    MODELS.iter().try_for_each(|(package, seeds)| {
+        let words = ["test", "--release", "--package", package, "--", "--show-output"];
+        run_told(cargo(&words).env("EVENTWALL_SEEDS", seeds), counts)
+    })
 }

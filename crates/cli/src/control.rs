@@ -1,6 +1,6 @@
 //! The socket in a data directory by which `eventwall log compact` asks the server that uses it. Who
 //! may read the directory's files may ask. A request is a line, and so is each answer: `at DONE OF`
-//! while it is done, then `done`.
+//! while it is done, then `done`, or `failed` and why.
 
 use std::{
     io,
@@ -107,7 +107,9 @@ async fn answer(mut stream: UnixStream, log: Arc<DiskLog>) {
     let mut ticks = interval(EVERY);
     loop {
         let (told, done) = tokio::select! {
-            () = &mut compacting => ("done\n".to_owned(), true),
+            done = &mut compacting => {
+                (done.map_or_else(|why| format!("failed {why}\n"), |()| "done\n".into()), true)
+            }
             _ = ticks.tick() => {
                 let (done, of) = log.compacted();
                 (format!("at {done} {of}\n"), false)

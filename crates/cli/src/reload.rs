@@ -9,9 +9,9 @@ use tokio::signal::unix::Signal;
 
 use crate::{
     args::{Cli, Command, ServeArgs},
-    config::{Parsed, parse_again, retention::retention},
+    config::{Parsed, parse_again, retention::retention, units::millis},
     failure::Failure,
-    limits,
+    limits::{self, Noted},
     serve::settings,
 };
 
@@ -24,7 +24,9 @@ pub(crate) async fn reload_on_hangup(
 ) {
     while hangups.recv().await.is_some() {
         let reloaded = reload(&app, &began_with);
-        if let Err(error) = limits::note(&*state, &app.hub.log().retention()).await {
+        let window = millis(began_with.kept.idempotency_window);
+        let noted = Noted::new(&app.hub.log().retention(), window);
+        if let Err(error) = limits::note(&*state, &noted).await {
             tracing::warn!(%error, "the limits that hold now are not noted beside the log");
         }
         match reloaded {

@@ -27,6 +27,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let hangups = hangups()?;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
+    allow_connections(args.max_connections);
     let storage = Storage::open(&args, retention(&args.kept, rules)).await?;
     let control = storage.disk.clone().and_then(|(log, folder)| Control::start(log, &folder));
     let hub = Hub::new(storage.log.clone(), &hub_config(&args));
@@ -34,7 +35,6 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
-    allow_connections(args.max_connections);
     greet(address, &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
     let reloads = tokio::spawn(reload_on_hangup(hangups, app.clone(), storage.state.clone(), args));

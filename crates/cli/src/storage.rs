@@ -17,7 +17,7 @@ use crate::{
     args::{DurabilityArg, ServeArgs, Store},
     config::units::millis,
     failure::Failure,
-    limits,
+    limits::{self, Noted},
 };
 
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,11 +42,11 @@ impl Storage {
             Store::Disk => {
                 let (folder, config) =
                     (data_folder(args.data.clone())?, disk_config(args, retention));
-                let retention = config.retention.clone();
+                let noted = Noted::new(&config.retention, config.idempotency_window);
                 let opening = tokio::task::spawn_blocking(move || Self::disk(&folder, config));
                 let storage =
                     opening.await.map_err(|error| Failure::general(error.to_string()))??;
-                let noted = limits::note(&*storage.state, &retention).await;
+                let noted = limits::note(&*storage.state, &noted).await;
                 noted.map_err(|error| Failure::data(error.to_string()))?;
                 Ok(storage)
             }

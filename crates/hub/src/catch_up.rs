@@ -49,7 +49,7 @@ struct Kept {
     read: Arc<CaughtUp>,
 }
 
-/// One subscriber behind the window, counted for as long as it is.
+/// One subscriber behind the window, counted until it next waits for news.
 #[derive(Debug)]
 pub(crate) struct Behind(Arc<AtomicUsize>);
 
@@ -85,10 +85,9 @@ impl CatchUps {
         erasures: u64,
         now: Instant,
     ) -> Option<Arc<CaughtUp>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let covers = |kept: &&Kept| {
-            kept.read.covers(range, erasures) && kept.at + KEPT_FOR > now && kept.filter == *filter
-        };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| kept.at + KEPT_FOR > now && kept.read.erasures == erasures);
+        let covers = |kept: &&Kept| kept.read.covers(range, erasures) && kept.filter == *filter;
         // The newest goes furthest.
         kept.iter().rev().find(covers).map(|kept| kept.read.clone())
     }
@@ -113,9 +112,9 @@ impl Shared {
         &self,
         filter: &Filter,
         range: ReadRange,
-        now: Instant,
+        now: impl Fn() -> Instant,
     ) -> Result<Arc<CaughtUp>, ReadError> {
-        let kept = || self.catch_ups.kept(filter, range, self.window().erasures(), now);
+        let kept = || self.catch_ups.kept(filter, range, self.window().erasures(), now());
         if let Some(kept) = kept() {
             return Ok(kept);
         }
@@ -125,8 +124,9 @@ impl Shared {
         if let Some(kept) = kept() {
             return Ok(kept);
         }
+        let began = now();
         let read = Arc::new(self.read_log(range, filter, self.catch_ups.budget()).await?);
-        self.catch_ups.keep(filter, &read, now);
+        self.catch_ups.keep(filter, &read, began);
         Ok(read)
     }
 

@@ -67,8 +67,8 @@ pub struct Follower {
     quiet_since: Instant,
     /// It was up to date once, or asked for nothing before that.
     was_live: bool,
-    /// Since when it has not been up to date again.
-    behind_since: Option<Instant>,
+    /// Since when it has been on its way to where the window ended then.
+    behind: Option<(Instant, Position)>,
     caught_up: Option<Arc<CaughtUp>>,
     /// The number of the next ephemeral event; `None` until it is live.
     next_ephemeral: Option<u64>,
@@ -112,7 +112,7 @@ impl Follower {
             from_log_to: started.live_at.filter(|_| started.from_log),
             quiet_since: now,
             was_live: started.live_at.is_none(),
-            behind_since: None,
+            behind: None,
             caught_up: None,
             next_ephemeral: None,
             tally: Tally::default(),
@@ -163,7 +163,7 @@ impl Follower {
             }
             match next(&self.cursor, self.limit(), window, self.caught_up.as_deref()) {
                 Next::Events(slice) => {
-                    if let Some(lag) = self.too_far_behind(now) {
+                    if let Some(lag) = self.too_far_behind(window.tail(), now) {
                         self.ended = true;
                         return Step::Lagging(lag);
                     }
@@ -197,7 +197,7 @@ impl Follower {
                     let moved = examined > self.cursor.position;
                     self.cursor.advance(examined);
                     if self.live_at.is_none() || !moved {
-                        (self.was_live, self.behind_since) = (true, None);
+                        (self.was_live, self.behind) = (true, None);
                         let ephemeral = self.ephemeral(window);
                         if !ephemeral.is_empty() {
                             self.ended = self.options.wait.is_some();
@@ -217,9 +217,13 @@ impl Follower {
         untold.then(|| self.tick(epochs))
     }
 
-    /// For how long it has been behind, if that is longer than it may be.
-    fn too_far_behind(&mut self, now: Instant) -> Option<Duration> {
-        let since = *self.behind_since.get_or_insert(now);
+    /// For how long it has been on its way to what was there before, if that is longer than it may
+    /// be. On a busy topic there is always something newer, and that alone is no lag.
+    fn too_far_behind(&mut self, tail: Position, now: Instant) -> Option<Duration> {
+        let (since, _) = match self.behind {
+            Some(behind) if self.cursor.position < behind.1 => behind,
+            _ => *self.behind.insert((now, tail)),
+        };
         let lag = now.saturating_duration_since(since);
         let max = self.options.max_lag.filter(|_| self.was_live)?;
         (lag > max).then_some(lag)

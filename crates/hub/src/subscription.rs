@@ -62,7 +62,7 @@ impl Subscription {
                 }
                 Step::End => return Ok(None),
                 Step::Lagging(lag) => return Err(FollowError::Lagging(lag)),
-                Step::Read(range) => self.read(range, Instant::now()).await?,
+                Step::Read(range) => self.read(range, Instant::now).await?,
                 Step::Wait(until) => {
                     let _ = tokio::time::timeout_at(until, self.registration.news()).await;
                 }
@@ -88,7 +88,11 @@ impl Subscription {
     }
 
     /// Does a [`Step::Read`].
-    pub(crate) async fn read(&mut self, range: ReadRange, now: Instant) -> Result<(), ReadError> {
+    pub(crate) async fn read(
+        &mut self,
+        range: ReadRange,
+        now: impl Fn() -> Instant,
+    ) -> Result<(), ReadError> {
         self.behind.get_or_insert_with(|| self.hub.catch_ups.enter());
         let read = self.hub.catch_up(&self.follower.cursor().filter, range, now).await?;
         self.follower.take_in(read);

@@ -91,7 +91,6 @@ impl Window {
     }
 
     /// The last position that came off the log's tail.
-    #[cfg(any(test, feature = "simulator"))]
     pub(crate) fn tail(&self) -> Position {
         self.tail
     }

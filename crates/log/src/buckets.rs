@@ -29,7 +29,7 @@ impl FromIterator<Bucket> for Buckets {
     /// As they were, oldest first.
     fn from_iter<I: IntoIterator<Item = Bucket>>(buckets: I) -> Self {
         let oldest_first: VecDeque<Bucket> = buckets.into_iter().collect();
-        let sum = |of: fn(&Bucket) -> u64| oldest_first.iter().map(of).sum();
+        let sum = |of: fn(&Bucket) -> u64| oldest_first.iter().map(of).fold(0, u64::saturating_add);
         Self { events: sum(|b| b.events), bytes: sum(|b| b.bytes), oldest_first }
     }
 }

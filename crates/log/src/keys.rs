@@ -7,27 +7,45 @@ use crate::{IdempotencyKey, Millis, Position, Record, Topic};
 /// Keys remembered at most; beyond, the oldest go before their window ends.
 pub(crate) const MAX_KEYS: usize = 100_000;
 
-/// A stored event's key, scoped to the first topic of its batch.
+/// A stored batch's key, scoped to the first topic of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyUse {
     pub(crate) topic: Topic,
     pub(crate) key: IdempotencyKey,
     pub(crate) fingerprint: [u8; 16],
-    pub(crate) position: Position,
+    pub(crate) positions: Vec<Position>,
     pub(crate) time: Millis,
 }
 
+/// The newest keys of what is read, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct KeyUses(pub(crate) Vec<KeyUse>);
+
+impl KeyUses {
+    /// Takes in the next event; `first` is the first topic of its batch.
+    pub(crate) fn add(&mut self, record: &Record, first: &Topic) {
+        let (Some((scope, key)), Some(fingerprint)) =
+            (record.fields.key.clone(), record.fields.fingerprint)
+        else {
+            return;
+        };
+        let key = IdempotencyKey { scope, key };
+        let (positions, time) = (vec![record.position], record.time);
+        let used = KeyUse { topic: first.clone(), key, fingerprint, positions, time };
+        match self.0.last_mut().filter(|last| last.is_same(&used)) {
+            Some(last) => last.positions.push(record.position),
+            None => self.0.push(used),
+        }
+        // Of what can't be remembered anyway, the oldest goes.
+        if self.0.len() >= 2 * MAX_KEYS {
+            self.0.drain(..MAX_KEYS);
+        }
+    }
+}
+
 impl KeyUse {
-    /// `None` if the event has no key.
-    pub(crate) fn of(record: &Record, first: &Topic) -> Option<Self> {
-        let (scope, key) = record.fields.key.clone()?;
-        Some(Self {
-            topic: first.clone(),
-            key: IdempotencyKey { scope, key },
-            fingerprint: record.fields.fingerprint?,
-            position: record.position,
-            time: record.time,
-        })
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.topic, &self.key, self.fingerprint) == (&other.topic, &other.key, other.fingerprint)
     }
 }
 

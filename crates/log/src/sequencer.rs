@@ -46,9 +46,11 @@ impl Sequencer {
         self.next
     }
 
-    /// Recalls the idempotency key of a stored event. They come in the order of the log.
+    /// Recalls the idempotency key of a stored batch. They come in the order of the log.
     pub(crate) fn recall(&mut self, used: &KeyUse) {
-        self.keys.add(&used.topic, &used.key, used.fingerprint, (used.position, used.time));
+        for position in &used.positions {
+            self.keys.add(&used.topic, &used.key, used.fingerprint, (*position, used.time));
+        }
     }
 
     /// Places a batch after everything placed before.

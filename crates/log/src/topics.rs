@@ -165,6 +165,10 @@ impl Topics {
     /// A run of events, of which more may be known than their number.
     pub(crate) fn added_run(&mut self, topic: &Topic, run: &Run, counted: Option<&Counted>) {
         self.take_in(topic, run.prev, |state| state.added_run(run, counted));
+    }
+
+    /// Forgets emptied topics, if there are too many.
+    pub(crate) fn forget_excess(&mut self) {
         if self.emptied > MAX_EMPTIED {
             self.forget_half();
         }
@@ -226,9 +230,7 @@ impl Topics {
     /// Retention removed the topic's events up to `position`.
     pub(crate) fn removed(&mut self, topic: &Topic, position: Position) {
         self.change(topic, |state| state.hide(position));
-        if self.emptied > MAX_EMPTIED {
-            self.forget_half();
-        }
+        self.forget_excess();
     }
 
     /// From now on other limits hold. `held` says, oldest first, what the log has of each topic
@@ -293,9 +295,9 @@ impl Topics {
             None => self.unknown(topic).removed.min(forgotten),
         };
         let highest = match filter {
-            Filter::All => Some(self.highest_removed),
+            Filter::All if forgives == 0 => Some(self.highest_removed),
             Filter::Topics(topics) => topics.iter().map(lost).max(),
-            Filter::Selection(_) => {
+            Filter::All | Filter::Selection(_) => {
                 let matching = self.known.iter().filter(|(topic, _)| filter.matches(topic));
                 matching.map(|(_, state)| news(state)).max().max(Some(forgotten))
             }
@@ -357,6 +359,9 @@ impl Topics {
         self.known.retain(|_, state| !state.is_empty() || state.last > mark);
         self.emptied = self.known.values().filter(|t| t.is_empty()).count();
         self.forget_up_to(mark);
+        // Also if the mark is an old one: what those had lost is from now on known by it alone.
+        self.removals += 1;
+        self.forgotten_changed = self.removals;
     }
 }
 
@@ -403,6 +408,27 @@ mod tests {
         let other = Filter::topics([topic("other")]);
         assert_eq!(topics.removed_after(&other, Position(0), knows), Some(Position(1)));
         assert_eq!(topics.removed_after(&other, Position(0), topics.removals()), None);
+    }
+
+    /// Topics that are emptied late may lie further back than those that were forgotten before.
+    #[test]
+    fn what_is_forgotten_later_is_news_to_those_who_forgave_before() {
+        let mut topics = Topics::default();
+        let (early, late) = (|n: usize| format!("early/{n}"), |n: usize| format!("late/{n}"));
+        for n in 0..MAX_EMPTIED + 2 {
+            let at = n as u64 + 1;
+            topics.added(&topic(&late(n)), Position(at), Position(0), 1);
+            topics.added(&topic(&early(n)), Position(1_000_000 + at), Position(0), 1);
+        }
+        for n in 0..MAX_EMPTIED + 1 {
+            topics.removed(&topic(&early(n)), Position(1_000_001 + n as u64));
+        }
+        let (knows, one) = (topics.removals(), Filter::topics([topic(&late(5))]));
+        assert_eq!(topics.removed_after(&one, Position(0), knows), None);
+        for n in 0..MAX_EMPTIED + 2 {
+            topics.removed(&topic(&late(n)), Position(n as u64 + 1));
+        }
+        assert!(topics.removed_after(&one, Position(0), knows).is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     config::{retention::retention, units::millis},
     control::{COMPACT, socket},
     failure::Failure,
-    limits,
+    limits::{self, Noted},
 };
 
 /// A server that says nothing for so long is not waited for.
@@ -81,6 +81,10 @@ async fn by_server(mut server: UnixStream) -> Result<(), Failure> {
         let line = next(&mut lines).await.ok_or_else(|| failed("went away or says nothing"))?;
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["done"] => break,
+            ["failed", ..] => {
+                let why = line.trim_start_matches("failed ");
+                return Err(Failure::data(format!("not all could be compacted: {why}")));
+            }
             ["at", done, of] => bar.at(done.parse().unwrap_or(0), of.parse().unwrap_or(0)),
             _ => return Err(failed("does not know how to compact")),
         }
@@ -105,18 +109,19 @@ async fn here(folder: &Path, kept: &KeptArgs, rules: Vec<Rule>) -> Result<(), Fa
     let mut ticks = interval(EVERY);
     let compacting = log.compact();
     tokio::pin!(compacting);
-    loop {
+    let done = loop {
         tokio::select! {
-            () = &mut compacting => break,
+            done = &mut compacting => break done,
             _ = ticks.tick() => {
                 let (done, of) = log.compacted();
                 bar.at(done, of);
             }
         }
-    }
+    };
     bar.finish();
     let damage = log.damage();
     log.close().await;
+    done.map_err(|why| Failure::data(format!("not all could be compacted: {why}")))?;
     match damage.first() {
         None => Ok(()),
         Some(_) => Err(Failure::damaged(
@@ -133,8 +138,15 @@ async fn open(folder: &Path, config: DiskConfig) -> Result<DiskLog, Failure> {
         other => other.into(),
     })?;
     let state = FileState::new(medium.clone());
-    let same = limits::are_those(&state, &config.retention).await;
-    if !same.map_err(|error| Failure::data(error.to_string()))? {
+    let these = Noted::new(&config.retention, config.idempotency_window);
+    let same = limits::are_those(&state, &these).await;
+    let same = same.map_err(|error| Failure::data(error.to_string()))?;
+    if same.is_none() {
+        return Err(Failure::usage(
+            "nothing says by which limits this log was kept: start its server once, which notes them, and compact then",
+        ));
+    }
+    if same == Some(false) {
         return Err(Failure::usage(
             "the server that last used this log kept it by other limits than these: name its settings file with --config, or give the same flags, such as --max-bytes; or start it, and compact then",
         ));

@@ -443,7 +443,7 @@ impl Run {
             Step::End => return Err("a stream has ended by itself".into()),
             Step::Lagging(_) => return Err("nobody asked for a limit on lag".into()),
             Step::Read(range) => {
-                stream.read(range, now).await.map_err(|error| error.to_string())?;
+                stream.read(range, || now).await.map_err(|error| error.to_string())?;
             }
             Step::Send(frames) => return self.send(at, &frames).await.map(|()| true),
         }

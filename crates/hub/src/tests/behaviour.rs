@@ -123,6 +123,22 @@ async fn who_stays_behind_once_live_is_told_apart_from_who_replays() {
     assert_eq!(stream.next().await, Ok(None));
 }
 
+/// On a busy topic there is always something newer: that is no lag.
+#[tokio::test(start_paused = true)]
+async fn who_keeps_up_with_a_busy_topic_is_not_behind() {
+    let hub = hub();
+    let options = FollowOptions { max_lag: Some(Duration::from_secs(60)), ..Default::default() };
+    let mut stream = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    until(&mut stream, "eventwall:tick").await;
+    for n in 0..20 {
+        // Each step finds what came since the one before.
+        publish(&hub, "a", &n.to_string()).await;
+        hub.shared.caught_up_with(hub.log().end()).await;
+        stream.next().await.unwrap();
+        tokio::time::advance(Duration::from_secs(20)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_has_caught_up_is_not_behind_whatever_ephemera_come() {
     let hub = hub();

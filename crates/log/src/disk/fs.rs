@@ -87,10 +87,12 @@ impl Medium for FsMedium {
         self.for_writing()?;
         let path = self.path(name);
         let new = path.with_extension("new");
-        let mut file = private_file().create(true).truncate(true).open(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
+        let written = write_whole(&new, content).and_then(|()| std::fs::rename(&new, &path));
+        if written.is_err() {
+            // It may be the very space that is missing.
+            let _ = std::fs::remove_file(&new);
+        }
+        written?;
         sync_folder(path.parent().unwrap_or(&self.root))
     }
 
@@ -119,6 +121,12 @@ impl Medium for FsMedium {
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         sync_folder(&self.path(folder))
     }
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = private_file().create(true).truncate(true).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// Events and keys are nobody else's to read.

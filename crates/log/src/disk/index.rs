@@ -92,9 +92,9 @@ impl Index {
         self.end = position;
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segments and their index files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.len).sum()
+        self.segments.iter().map(|segment| segment.len + segment.index_len).sum()
     }
 
     /// Where to look for what is at a position, or would be; `None` beyond the end.

@@ -1,14 +1,14 @@
 //! The index file beside a sealed segment: what an opening would learn by reading the segment. It
-//! is made once, believed only if every byte of it is as it was written and the segment has the
-//! header and the length that it names, and can always be made anew.
+//! is made once, believed only if it is as it was written (its keys by themselves) and the segment
+//! has the header and the length that it names, and can always be made anew.
 //!
 //! ```text
-//! file     magic[8] version:u32 sum:u32 | main_len:u64 keys_len:u64 keys_sum:u32 counted_by[8] as_of:u64
-//!          main keys                      (sum: of everything behind it, but for keys)
+//! file     magic[8] version:u32 sum:u32 | main_len:u64 keys_len:u64 keys_sum:u32 counted_by[8]
+//!          as_of:u64 epoch[32] main keys  (sum: of everything behind it, but for keys)
 //! main     header[80] len last newest newest_key unscrubbed:u8 events
 //!          n (first time offset)*  n (topic first last events bytes prev lost)*
 //!          n erasure*  n blank*  n (topic hidden removed n (last events bytes)*)*
-//! keys     n (topic scope key fingerprint[16] position time)*
+//! keys     n (topic scope key fingerprint[16] n position* time)*
 //! ```
 
 use std::{io, sync::Arc};
@@ -20,13 +20,21 @@ use super::{
     segment::{Block, Segment, Span},
     summary::{Counts, Summary},
 };
-use crate::{IdempotencyKey, Position, Topic, buckets::Bucket, keys::KeyUse, topics::Counted};
+use crate::{
+    EventId, IdempotencyKey, Position, Topic,
+    buckets::Bucket,
+    keys::{KeyUse, KeyUses},
+    topics::Counted,
+};
 
 const MAGIC: &[u8; 8] = b"EVWLIDX\xFF";
 const VERSION: u32 = 1;
 /// What the first checksum covers begins here.
 const SUMMED: usize = 16;
-const PREFIX: usize = SUMMED + 36;
+const PREFIX: usize = SUMMED + 68;
+/// Of a segment, an index file may take a fourth, and keys in it an eighth, or so many bytes. What is
+/// larger is not worth it: the segment is then read when it is needed.
+const SMALL: u64 = 4 << 10;
 /// No index file is read that claims to be longer.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -35,47 +43,91 @@ pub(crate) fn name_of(segment: &str) -> String {
     format!("{}.idx", segment.trim_end_matches(".seg"))
 }
 
-/// An index file that is as it was written.
+/// What an index file says before all else.
+#[derive(Debug, Clone)]
+pub(crate) struct Prefix {
+    sum: u32,
+    main_len: u64,
+    keys_len: u64,
+    keys_sum: u32,
+    /// See [`Counts`]; `None` if nothing is counted.
+    pub(crate) counted: Option<([u8; 8], EventId)>,
+    bytes: Vec<u8>,
+}
+
+/// An index file of which all but the keys is as it was written.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
-    file: Arc<dyn MediumFile>,
+    prefix: Prefix,
     main: Vec<u8>,
-    keys: (u64, u64, u32),
-    /// See [`Counts::by`].
-    pub(crate) counted_by: Option<[u8; 8]>,
-    /// See [`Counts::as_of`].
-    pub(crate) as_of: Position,
+}
+
+impl Prefix {
+    /// Reads the beginning of a segment's index file; `None` if there is none that makes sense.
+    pub(crate) fn read(medium: &dyn Medium, segment: &str) -> Option<Self> {
+        with_file(medium, segment, Self::of)
+    }
+
+    fn of(file: &dyn MediumFile) -> io::Result<Option<Self>> {
+        let mut bytes = vec![0; PREFIX];
+        if file.read_at(&mut bytes, 0)? < PREFIX {
+            return Ok(None);
+        }
+        Ok(Self::decode(bytes).filter(|prefix| prefix.main_len.max(prefix.keys_len) <= MAX_BYTES))
+    }
+
+    fn decode(bytes: Vec<u8>) -> Option<Self> {
+        let mut input = Input(&bytes);
+        if input.take(8)? != MAGIC || input.u32()? != VERSION {
+            return None;
+        }
+        let (sum, main_len, keys_len, keys_sum) =
+            (input.u32()?, input.u64()?, input.u64()?, input.u32()?);
+        let (by, position): ([u8; 8], _) = (input.take(8)?.try_into().ok()?, position(&mut input)?);
+        let epoch = std::str::from_utf8(input.take(32)?).ok()?.trim_end_matches('\0');
+        let counted = if by == [0; 8] {
+            None
+        } else {
+            Some((by, EventId { epoch: epoch.parse().ok()?, position }))
+        };
+        Some(Self { sum, main_len, keys_len, keys_sum, counted, bytes })
+    }
+}
+
+/// Does something with a segment's index file. What the system does not let read is as good as
+/// not there.
+fn with_file<T>(
+    medium: &dyn Medium,
+    segment: &str,
+    read: impl FnOnce(&dyn MediumFile) -> io::Result<Option<T>>,
+) -> Option<T> {
+    let name = name_of(segment);
+    let done = match medium.open(&name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        file => file.and_then(|file| read(&*file)),
+    };
+    done.unwrap_or_else(|error| {
+        tracing::warn!(%error, file = name, "an index file cannot be read; its segment is read instead");
+        None
+    })
 }
 
 impl IndexFile {
     /// The index file of a segment; `None` if there is none, or it is not as it was written.
-    pub(crate) fn open(medium: &dyn Medium, segment: &str) -> io::Result<Option<Self>> {
-        match medium.open(&name_of(segment)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => Self::read(file?),
-        }
+    pub(crate) fn read(medium: &dyn Medium, segment: &str) -> Option<Self> {
+        with_file(medium, segment, |file| {
+            let Some(prefix) = Prefix::of(file)? else { return Ok(None) };
+            let Some(main) = section(file, PREFIX as u64, prefix.main_len)? else {
+                return Ok(None);
+            };
+            let intact = checksum(&prefix.bytes[SUMMED..], &main) == prefix.sum;
+            Ok(intact.then_some(Self { prefix, main }))
+        })
     }
 
-    fn read(file: Arc<dyn MediumFile>) -> io::Result<Option<Self>> {
-        let mut prefix = vec![0; PREFIX];
-        if file.read_at(&mut prefix, 0)? < PREFIX {
-            return Ok(None);
-        }
-        let mut input = Input(&prefix);
-        let head = (input.take(8), input.u32(), input.u32());
-        let lens = (input.u64().unwrap_or(0), input.u64().unwrap_or(0));
-        let keys_sum = input.u32().unwrap_or(0);
-        let by: [u8; 8] = input.take(8).and_then(|by| by.try_into().ok()).unwrap_or_default();
-        let as_of = Position(input.u64().unwrap_or(0));
-        if (head.0, head.1) != (Some(MAGIC), Some(VERSION)) || lens.0.max(lens.1) > MAX_BYTES {
-            return Ok(None);
-        }
-        let Some(main) = section(&*file, PREFIX as u64, lens.0)? else { return Ok(None) };
-        if head.2 != Some(checksum(&prefix[SUMMED..], &main)) {
-            return Ok(None);
-        }
-        let (keys, counted_by) = ((PREFIX as u64 + lens.0, lens.1, keys_sum), some(by));
-        Ok(Some(Self { file, main, keys, counted_by, as_of }))
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        PREFIX as u64 + self.prefix.main_len + self.prefix.keys_len
     }
 
     /// What it says of the segment with this header and length; `None` if it is of another.
@@ -103,25 +155,33 @@ impl IndexFile {
         summary.erasures = list(&mut input, position)?;
         summary.blank = list(&mut input, position)?;
         let topics = list(&mut input, |input| Some((intern(topic(input)?), counted(input)?)))?;
-        let as_of = self.as_of;
-        summary.counts = self.counted_by.map(|by| Counts { by, as_of, topics });
-        Some(summary)
+        summary.counts =
+            self.prefix.counted.clone().map(|(by, as_of)| Counts { by, as_of, topics });
+        (input.0.is_empty() && makes_sense(&summary.segment)).then_some(summary)
     }
+}
 
-    /// Lets go of all but what the keys need.
-    pub(crate) fn for_keys(self) -> Self {
-        Self { main: Vec::new(), ..self }
-    }
+/// A segment's newest idempotency keys, by its index file; `None` if they are not there, or not as
+/// they were written.
+pub(crate) fn keys(medium: &dyn Medium, segment: &str) -> Option<KeyUses> {
+    with_file(medium, segment, |file| {
+        let Some(prefix) = Prefix::of(file)? else { return Ok(None) };
+        let at = PREFIX as u64 + prefix.main_len;
+        let Some(bytes) = section(file, at, prefix.keys_len)? else { return Ok(None) };
+        let intact = crc32fast::hash(&bytes) == prefix.keys_sum;
+        Ok(intact.then(|| list(&mut Input(&bytes), key)).flatten().map(KeyUses))
+    })
+}
 
-    /// The segment's newest idempotency keys; `None` if they are not as they were written.
-    pub(crate) fn keys(&self) -> io::Result<Option<Vec<KeyUse>>> {
-        let (at, len, sum) = self.keys;
-        let Some(bytes) = section(&*self.file, at, len)? else { return Ok(None) };
-        if crc32fast::hash(&bytes) != sum {
-            return Ok(None);
-        }
-        Ok(list(&mut Input(&bytes), key))
-    }
+/// Whether a segment can be as it is said to be, whoever said it.
+fn makes_sense(segment: &Segment) -> bool {
+    let ascending = |w: &[Block]| w[0].first < w[1].first && w[0].offset < w[1].offset;
+    segment.blocks.windows(2).all(ascending)
+        && segment.blocks.last().is_none_or(|block| block.offset < segment.len)
+        && segment
+            .topics
+            .values()
+            .all(|span| span.events > 0 && span.first <= span.last && span.last <= segment.last)
 }
 
 fn section(file: &dyn MediumFile, at: u64, len: u64) -> io::Result<Option<Vec<u8>>> {
@@ -140,22 +200,41 @@ fn checksum(prefix: &[u8], main: &[u8]) -> u32 {
     sum.finalize()
 }
 
-fn some(by: [u8; 8]) -> Option<[u8; 8]> {
-    (by != [0; 8]).then_some(by)
+/// The bytes of a segment's index file; `None` if they are too many to be worth it.
+pub(crate) fn encode(header: &SegmentHeader, summary: &Summary) -> Option<Vec<u8>> {
+    let (main, segment_len) = (encode_main(header, summary), summary.segment.len);
+    let keys = encode_keys(&summary.keys);
+    let keys = if is_worth_it(&keys, 8, segment_len) { keys } else { Vec::new() };
+    is_worth_it(&main, 4, segment_len).then(|| encode_file(&main, &keys, summary))
 }
 
-/// The bytes of a segment's index file.
-pub(crate) fn encode(header: &SegmentHeader, summary: &Summary) -> Vec<u8> {
-    let (main, keys) = (encode_main(header, summary), encode_keys(&summary.keys));
-    let (by, as_of) = summary.counts.as_ref().map_or(([0; 8], 0), |c| (c.by, c.as_of.0));
+/// Whether keys are so few that an index file has them.
+pub(crate) fn has_keys(summary: &Summary) -> bool {
+    is_worth_it(&encode_keys(&summary.keys), 8, summary.segment.len)
+}
+
+fn is_worth_it(bytes: &[u8], part: u64, segment_len: u64) -> bool {
+    let len = bytes.len() as u64;
+    len <= SMALL || len * part <= segment_len
+}
+
+fn encode_file(main: &[u8], keys: &[u8], summary: &Summary) -> Vec<u8> {
+    let counts = summary.counts.as_ref();
+    let (by, as_of) = counts.map_or(([0; 8], 0), |c| (c.by, c.as_of.position.0));
+    let mut epoch = [0; 32];
+    if let Some(counts) = counts {
+        let name = counts.as_of.epoch.as_str().as_bytes();
+        epoch[..name.len()].copy_from_slice(name);
+    }
     let mut out = MAGIC.to_vec();
     out.extend(VERSION.to_le_bytes());
     out.extend([0; 4]);
     numbers(&mut out, [main.len() as u64, keys.len() as u64]);
-    out.extend(crc32fast::hash(&keys).to_le_bytes());
+    out.extend(crc32fast::hash(keys).to_le_bytes());
     out.extend(by);
     numbers(&mut out, [as_of]);
-    let sum = checksum(&out[SUMMED..], &main);
+    out.extend(epoch);
+    let sum = checksum(&out[SUMMED..], main);
     out[12..SUMMED].copy_from_slice(&sum.to_le_bytes());
     out.extend(main);
     out.extend(keys);
@@ -191,13 +270,15 @@ fn encode_main(header: &SegmentHeader, summary: &Summary) -> Vec<u8> {
     out
 }
 
-fn encode_keys(keys: &[KeyUse]) -> Vec<u8> {
+fn encode_keys(keys: &KeyUses) -> Vec<u8> {
     let mut out = Vec::new();
-    numbers(&mut out, [keys.len() as u64]);
-    for KeyUse { topic, key, fingerprint, position, time } in keys {
+    numbers(&mut out, [keys.0.len() as u64]);
+    for KeyUse { topic, key, fingerprint, positions, time } in &keys.0 {
         [topic.as_str(), &key.scope, &key.key].iter().for_each(|part| text(&mut out, part));
         out.extend(fingerprint);
-        numbers(&mut out, [position.0, *time]);
+        numbers(&mut out, [positions.len() as u64]);
+        positions.iter().for_each(|position| numbers(&mut out, [position.0]));
+        numbers(&mut out, [*time]);
     }
     out
 }
@@ -251,5 +332,6 @@ fn key(input: &mut Input<'_>) -> Option<KeyUse> {
     let (scope, key) = (input.text()?.into(), input.text()?.into());
     let fingerprint = input.take(16)?.try_into().ok()?;
     let key = IdempotencyKey { scope, key };
-    Some(KeyUse { topic, key, fingerprint, position: position(input)?, time: input.u64()? })
+    let positions = list(input, position)?;
+    Some(KeyUse { topic, key, fingerprint, positions, time: input.u64()? })
 }

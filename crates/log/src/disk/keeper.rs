@@ -24,7 +24,7 @@ use super::{
     persist::Persist,
     queue::Queue,
     reclaim::Overhead,
-    segment::Segment,
+    segment::{Indexed, Segment},
     shared_index::SharedIndex,
 };
 use crate::{Millis, Position, Retention, Topic, ages::Ages};
@@ -54,7 +54,7 @@ pub(crate) struct Handle {
 pub(crate) struct Wake(SyncSender<()>);
 
 /// Who is told when a whole pass is done, and whether it is to be thorough.
-type Waiters = Arc<Mutex<Vec<(oneshot::Sender<()>, bool)>>>;
+type Waiters = Arc<Mutex<Vec<(oneshot::Sender<Result<(), String>>, bool)>>>;
 
 /// How far a pass is that somebody waits for, in bytes: about so many of about so many.
 #[derive(Debug, Default)]
@@ -90,6 +90,8 @@ pub(crate) struct Keeper {
     pub(crate) to_overwrite: Vec<Position>,
     /// By segment: until when it is not tried again.
     pub(crate) put_off: HashMap<Arc<str>, Millis>,
+    /// By segment: until when its index file is not tried again.
+    pub(crate) not_indexed: HashMap<Arc<str>, Millis>,
     /// Segments that failed in this pass.
     pub(crate) failed: HashSet<Arc<str>>,
     /// Segments that failed together with others.
@@ -116,7 +118,7 @@ impl Handle {
     }
 
     /// Asks for a whole pass; resolves when it is done, or the keeper is gone.
-    pub(crate) fn maintain(&self, thorough: bool) -> oneshot::Receiver<()> {
+    pub(crate) fn maintain(&self, thorough: bool) -> oneshot::Receiver<Result<(), String>> {
         let (reply, done) = oneshot::channel();
         if let Some(wake) = &self.wake {
             let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,11 +164,9 @@ impl Keeper {
             self.hurry = !waiting.is_empty();
             self.thorough = waiting.iter().any(|(_, thorough)| *thorough);
             self.begin_effort();
-            if self.hurry || every.is_some() {
-                self.pass();
-            }
+            let done = if self.hurry || every.is_some() { self.pass() } else { Ok(()) };
             for (waiter, _) in waiting {
-                let _ = waiter.send(());
+                let _ = waiter.send(done.clone());
             }
         }
         let now = self.index.read().now;
@@ -178,7 +178,8 @@ impl Keeper {
         let index = self.index.read();
         let bytes = |segment: &Segment| {
             let rewritten = segment.unscrubbed || index.live_bytes(segment) < segment.len;
-            let read = u64::from(rewritten) + u64::from(rewritten || segment.indexed.is_none());
+            let known = matches!(segment.indexed, Some(Indexed::Checked | Indexed::Damaged));
+            let read = u64::from(rewritten) + u64::from(rewritten || !known);
             read * segment.len
         };
         let of = if self.hurry { index.sealed().iter().map(bytes).sum() } else { 0 };
@@ -186,17 +187,19 @@ impl Keeper {
         self.effort.done.store(0, Ordering::Relaxed);
     }
 
-    fn pass(&mut self) {
-        match self.try_pass() {
+    fn pass(&mut self) -> Result<(), String> {
+        let done = self.try_pass();
+        match &done {
             Ok(()) => self.warned = None,
             Err(_) if self.closing.load(Ordering::Relaxed) => {}
             // Once, not each second.
-            Err(why) if self.warned.as_ref() == Some(&why) => tracing::debug!(%why, "still"),
+            Err(why) if self.warned.as_ref() == Some(why) => tracing::debug!(%why, "still"),
             Err(why) => {
                 tracing::warn!(%why, "old events could not be cleared away; trying again");
-                self.warned = Some(why);
+                self.warned = Some(why.clone());
             }
         }
+        done
     }
 
     /// Each step is tried whatever became of the one before it; the first failure is told.

@@ -2,7 +2,7 @@
 //! into one sync, and readers that see only what is committed.
 //!
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
-//! * `open` recovers; `queue` is the way to the `writer`, which appends; `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
+//! * `open` and `recovery` open a log; `queue` is the way to the `writer`, which appends; `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
 //! * `keeper` takes away what is over its limits: `age` finds what is too old, `choose`
 //!   what is worth it, `reclaim` gives it back, `compact` rewrites.
 //! * `summary` is what an opening needs to know of a sealed segment, `index_file` where that is
@@ -34,6 +34,7 @@ mod queue;
 mod read;
 mod recall;
 mod reclaim;
+mod recovery;
 mod scan;
 mod segment;
 mod shared_index;
@@ -189,6 +190,7 @@ impl DiskLog {
             to_remove: VecDeque::new(),
             to_overwrite: Vec::new(),
             put_off: HashMap::new(),
+            not_indexed: HashMap::new(),
             failed: HashSet::new(),
             alone: HashSet::new(),
             told_of_states: false,
@@ -209,16 +211,17 @@ impl DiskLog {
     }
 
     /// Gives back all space that can be, also where that is little for the work: what limits hide,
-    /// what was erased, and the heads of that. Answers once it is done; how it went is in the
-    /// server's log.
-    pub async fn compact(&self) {
-        // What is in the active segment can be rewritten once it is sealed.
-        let sealed = self.queue.seal().await;
-        if sealed.is_ok() {
-            let done = self.keeper().maintain(true);
-            // Should it be gone, there is nothing to wait for.
-            drop(done.await);
-        }
+    /// what was erased, and the heads of that. Answers once it is done.
+    ///
+    /// # Errors
+    /// In words, if not all of it could be done. What was begun is tried again later.
+    pub async fn compact(&self) -> Result<(), String> {
+        // What is in the active segment can be rewritten once it is sealed. If that can't be just
+        // now, the others can all the more.
+        let _ = self.queue.seal().await;
+        let done = self.keeper().maintain(true);
+        done.await.unwrap_or_else(|_| Err("the log is closed".into()))?;
+        self.health()
     }
 
     /// How far [`DiskLog::compact`] is, in bytes: about so many of about so many.
@@ -355,7 +358,7 @@ impl Log for DiskLog {
     }
 
     fn damage(&self) -> Vec<Damage> {
-        self.index.read().damage.clone()
+        self.index.read().damage_left()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -1,16 +1,16 @@
 //! The idempotency keys that an opening finds: those of segments that it read, and those that index
-//! files keep, which are read only as far back as keys are remembered.
+//! files keep, which are read only as far back as so many can be remembered.
 
 use std::sync::Arc;
 
 use super::{
-    Medium,
-    index_file::IndexFile,
+    Medium, index_file,
     scan::WalkError,
     summary::{Sealed, Summary},
 };
 use crate::{
-    keys::{KeyUse, MAX_KEYS},
+    Record, Topic,
+    keys::{KeyUse, KeyUses, MAX_KEYS},
     sequencer::Sequencer,
 };
 
@@ -20,28 +20,27 @@ pub(crate) struct Recall(Vec<Source>);
 
 #[derive(Debug)]
 enum Source {
-    Read(Vec<KeyUse>),
-    Kept(IndexFile, Sealed),
+    Read(KeyUses),
+    Kept(Sealed),
 }
 
 impl Recall {
-    /// A key that was just read.
-    pub(crate) fn now(&mut self, used: Option<KeyUse>) {
-        let Some(used) = used else { return };
-        match self.0.last_mut() {
-            Some(Source::Read(keys)) => keys.push(used),
-            _ => self.0.push(Source::Read(vec![used])),
+    /// An event that was just read; `first` is the first topic of its batch.
+    pub(crate) fn now(&mut self, record: &Record, first: &Topic) {
+        if record.fields.key.is_none() {
+            return;
         }
-        if let Some(Source::Read(keys)) = self.0.last_mut()
-            && keys.len() >= 2 * MAX_KEYS
-        {
-            keys.drain(..MAX_KEYS);
+        if !matches!(self.0.last(), Some(Source::Read(_))) {
+            self.0.push(Source::Read(KeyUses::default()));
+        }
+        if let Some(Source::Read(keys)) = self.0.last_mut() {
+            keys.add(record, first);
         }
     }
 
     /// The keys of a segment that need not be read.
-    pub(crate) fn later(&mut self, file: IndexFile, of: Sealed) {
-        self.0.push(Source::Kept(file, of));
+    pub(crate) fn later(&mut self, of: Sealed) {
+        self.0.push(Source::Kept(of));
     }
 
     /// Hands over the newest, in the order of the log.
@@ -50,12 +49,12 @@ impl Recall {
         medium: &Arc<dyn Medium>,
         sequencer: &mut Sequencer,
     ) -> Result<(), WalkError> {
-        let (mut newest_first, mut count) = (Vec::new(), 0);
+        let (mut newest_first, mut count): (Vec<Vec<KeyUse>>, usize) = (Vec::new(), 0);
         for source in self.0.into_iter().rev() {
             if count >= MAX_KEYS {
                 break;
             }
-            let keys = source.keys(medium)?;
+            let KeyUses(keys) = source.keys(medium)?;
             count += keys.len();
             newest_first.push(keys);
         }
@@ -65,14 +64,15 @@ impl Recall {
 }
 
 impl Source {
-    fn keys(self, medium: &Arc<dyn Medium>) -> Result<Vec<KeyUse>, WalkError> {
-        match self {
-            Self::Read(keys) => Ok(keys),
-            Self::Kept(file, of) => match file.keys()? {
-                Some(keys) => Ok(keys),
-                // The segment itself still has them; what was erased in it is not asked here.
-                None => Ok(Summary::read(medium, &of, &|_| true, &mut |_| Ok(()))?.keys),
-            },
+    fn keys(self, medium: &Arc<dyn Medium>) -> Result<KeyUses, WalkError> {
+        let of = match self {
+            Self::Read(keys) => return Ok(keys),
+            Self::Kept(of) => of,
+        };
+        match index_file::keys(&**medium, &of.name) {
+            Some(keys) => Ok(keys),
+            // The segment itself still has them; what was erased in it is not asked here.
+            None => Ok(Summary::read(medium, &of, &|_| true, &mut |_| Ok(()))?.keys),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{Millis, Position, Topic};
 const RATE: u64 = 32 << 20;
 /// A segment that could not be rewritten is not tried again for so long, in milliseconds of
 /// uptime.
-const PUT_OFF: Millis = 10 * 1000;
+pub(super) const PUT_OFF: Millis = 10 * 1000;
 
 /// What a rewritten segment holds beside what is shown.
 #[derive(Debug)]
@@ -123,14 +123,11 @@ impl Keeper {
     fn note_failure(&mut self, names: Vec<Arc<str>>) {
         if names.len() > 1 {
             self.alone.extend(names);
-        } else {
-            names.iter().for_each(|name| self.put_off(name));
+            return;
         }
-    }
-
-    pub(super) fn put_off(&mut self, name: &Arc<str>) {
-        self.failed.insert(name.clone());
-        self.put_off.insert(name.clone(), (self.config.uptime)() + PUT_OFF);
+        let until = (self.config.uptime)() + PUT_OFF;
+        self.failed.extend(names.iter().cloned());
+        self.put_off.extend(names.into_iter().map(|name| (name, until)));
     }
 
     fn try_to_reclaim(

@@ -93,6 +93,8 @@ pub(crate) struct Segment {
     pub(crate) unscrubbed: bool,
     /// What its index file says is known to be true; `None`: it has none yet.
     pub(crate) indexed: Option<Indexed>,
+    /// Bytes of that file.
+    pub(crate) index_len: u64,
     /// Shared with readers; copied only if one holds it while the segment grows.
     pub(crate) blocks: Arc<Vec<Block>>,
     pub(crate) topics: HashMap<Topic, Span>,
@@ -143,6 +145,7 @@ impl Segment {
             newest_key: 0,
             unscrubbed: false,
             indexed: None,
+            index_len: 0,
             blocks,
             topics: HashMap::new(),
         }

@@ -8,12 +8,12 @@ use super::{
     format::{Bare, Body, SEGMENT_HEADER, SegmentHeader, Stored},
     index::Index,
     scan::{Step, Walk, WalkError},
-    segment::{Added, Segment},
+    segment::{Added, Segment, Span},
 };
 use crate::{
-    Position, Topic,
+    EventId, Position, Topic,
     buckets::Bucket,
-    keys::{KeyUse, MAX_KEYS},
+    keys::KeyUses,
     topics::{Counted, Run},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Summary {
     /// Its events without content.
     pub(crate) blank: Vec<Position>,
     /// Its newest idempotency keys.
-    pub(crate) keys: Vec<KeyUse>,
+    pub(crate) keys: KeyUses,
     /// See [`Counts`].
     pub(crate) counts: Option<Counts>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Counts {
     /// The limits by which they were counted.
     pub(crate) by: [u8; 8],
     /// The end of the log then: nothing beyond it is counted, and everything up to it was durable.
-    pub(crate) as_of: Position,
+    pub(crate) as_of: EventId,
     pub(crate) topics: Vec<(Topic, Counted)>,
 }
 
@@ -64,7 +64,7 @@ impl Sealed {
 
 impl Summary {
     pub(crate) fn new(segment: Segment) -> Self {
-        let (erasures, blank, keys) = (Vec::new(), Vec::new(), Vec::new());
+        let (erasures, blank, keys) = (Vec::new(), Vec::new(), KeyUses::default());
         Self { segment, events: 0, erasures, blank, keys, counts: None }
     }
 
@@ -115,17 +115,14 @@ impl Summary {
         self.segment.unscrubbed |= matches!(stored.body, Body::Blank(_)) && stored.data_len > 0;
         if let Some(record) = record {
             let first = first.get_or_insert_with(|| record.topic.clone());
-            self.keys.extend(KeyUse::of(record, first));
-            if self.keys.len() >= 2 * MAX_KEYS {
-                self.keys.drain(..MAX_KEYS);
-            }
+            self.keys.add(record, first);
         }
         if !stored.more {
             *first = None;
         }
     }
 
-    /// Whether the index has the same of the segment.
+    /// Whether a segment is known to be as it was read here.
     pub(crate) fn agrees_with(&self, segment: &Segment) -> bool {
         let read = &self.segment;
         (read.len, read.last, read.newest, read.newest_key)
@@ -158,7 +155,7 @@ impl Counts {
         let by = index.topics.retention().counting()?;
         let counted = |topic: &Topic| Some((topic.clone(), index.topics.counted(topic)?));
         let topics = segment.topics.keys().filter_map(counted).collect();
-        Some(Self { by, as_of: index.end, topics })
+        Some(Self { by, as_of: index.epochs.id(index.end), topics })
     }
 }
 
@@ -169,14 +166,32 @@ impl Index {
         let counted = counts.map(|counts| counts.topics.into_iter().collect());
         let counted: std::collections::HashMap<Topic, Counted> = counted.unwrap_or_default();
         for (topic, span) in &segment.topics {
-            let held = Bucket { last: span.last, events: span.events, bytes: span.bytes };
-            let run = Run { held, prev: span.prev, lost: span.lost };
-            self.topics.added_run(topic, &run, counted.get(topic));
+            self.topics.added_run(topic, &run(span), counted.get(topic));
         }
         Arc::make_mut(&mut self.erased).extend(erasures);
         self.end = self.end.max(segment.last);
         self.segments.push(segment);
     }
+}
+
+impl Index {
+    /// What was believed of a segment was wrong: from now on it is what was read.
+    pub(crate) fn correct(&mut self, summary: &Summary) {
+        let read = &summary.segment;
+        let Some(segment) = self.segments.iter_mut().find(|s| s.name == read.name) else { return };
+        (segment.blocks, segment.topics) = (read.blocks.clone(), read.topics.clone());
+        (segment.newest, segment.newest_key) = (read.newest, read.newest_key);
+        for (topic, span) in &read.topics {
+            if self.topics.get(topic).last < span.last {
+                self.topics.added_run(topic, &run(span), None);
+            }
+        }
+    }
+}
+
+fn run(span: &Span) -> Run {
+    let held = Bucket { last: span.last, events: span.events, bytes: span.bytes };
+    Run { held, prev: span.prev, lost: span.lost }
 }
 
 impl From<WalkError> for io::Error {

@@ -1,13 +1,19 @@
 //! Index files: a log opens by them as it does without, whatever happened to them or beside them.
 
-use std::sync::Arc;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use super::{event_texts, read_all};
-use crate::simulator::CrashMedium;
+use crate::simulator::{CrashMedium, Mutation};
 use crate::{
     AppendOptions, Batch, Budget, DiskConfig, DiskLog, Durability, Filter, IdempotencyKey, Limits,
     Log as _, NewEvent, OpenReport, Position, ReadError, ReadRange, Retention, Topic,
-    disk::{Medium as _, index_file::name_of},
+    disk::{Medium, MediumFile, index_file::name_of},
 };
 
 fn config() -> DiskConfig {
@@ -210,6 +216,186 @@ async fn an_index_file_that_counts_what_the_log_no_longer_has_is_not_believed() 
     let (log, report) = open(&older, counting(5));
     assert_eq!(texts(&log).await.len(), 15, "the newest five of each topic that are there");
     assert_eq!(report.events, 20);
+    // Its positions go on beyond those that were counted; the file is as wrong as before.
+    publish(&log, 60..61).await;
+    let crashed = older.power_lost();
+    let (log, _) = open(&crashed, counting(5));
+    assert_eq!(texts(&log).await.len(), 15);
+}
+
+/// A copy of a log grew, and its segments were copied back without the files beside them.
+#[tokio::test]
+async fn an_index_file_of_another_life_is_not_believed_however_far_this_one_goes() {
+    let medium = ModelledPair::new().await;
+    let (log, _) = open(&medium.mixed, counting(5));
+    assert_eq!(texts(&log).await, medium.expected);
+}
+
+/// One log and a copy of it, each gone on by itself; then the files of the second with an index
+/// file of the first.
+struct ModelledPair {
+    mixed: Arc<CrashMedium>,
+    expected: Vec<String>,
+}
+
+impl ModelledPair {
+    async fn new() -> Self {
+        let first = CrashMedium::new();
+        let (log, _) = open(&first, counting(5));
+        publish(&log, 0..20).await;
+        log.close().await;
+        let second = first.copied();
+        let (log, _) = open(&first, counting(5));
+        publish(&log, 20..60).await;
+        log.maintain().await;
+        log.close().await;
+        for _ in 0..2 {
+            // Beyond all positions of the first.
+            let (log, _) = open(&second.power_lost(), counting(5));
+            drop(log);
+            let (log, _) = open(&second, counting(5));
+            publish(&log, 100..102).await;
+        }
+        let (log, _) = open(&second, counting(5));
+        publish(&log, 103..104).await;
+        let expected = texts(&log).await;
+        log.close().await;
+        let mixed = without_index_files(&second);
+        let name = index_files(&first).remove(0);
+        mixed.replace(&name, &first.bytes_of(&name)).unwrap();
+        Self { mixed, expected }
+    }
+}
+
+fn keyed_batch(number: usize, events: usize) -> (Batch, AppendOptions) {
+    let key = IdempotencyKey { scope: "".into(), key: format!("batch {number}").into() };
+    let event = |n: usize| NewEvent::new(topic(n), format!("{number}.{n}"));
+    let batch = Batch::new((0..events).map(event).collect()).unwrap();
+    (batch, AppendOptions { key: Some(key), ..AppendOptions::default() })
+}
+
+/// What is remembered is batches, not events: many large ones are known after any opening, and
+/// answered whole.
+#[tokio::test]
+async fn keys_of_large_batches_are_known_after_a_restart_by_whatever_way_it_opens() {
+    let large = || DiskConfig { retention: Retention::bytes(1 << 30), ..config() };
+    let medium = CrashMedium::new();
+    let (log, _) = open(&medium, large());
+    let mut first_ids = Vec::new();
+    for number in 0..60 {
+        let (batch, options) = keyed_batch(number, 5_000);
+        first_ids.push(log.append(batch, options).await.unwrap().ids);
+    }
+    log.maintain().await;
+    log.close().await;
+    for medium in [medium.copied(), without_index_files(&medium)] {
+        let (log, _) = open(&medium, large());
+        for number in [0, 1, 30, 59] {
+            let (batch, options) = keyed_batch(number, 5_000);
+            let again = log.append(batch, options).await.unwrap();
+            assert!(again.repeated && again.ids == first_ids[number], "batch {number}");
+        }
+    }
+}
+
+/// A medium that counts how many of its files are open.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<CrashMedium>,
+    open: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Counted(Arc<dyn MediumFile>, Arc<AtomicUsize>);
+
+impl Counting {
+    fn counted(&self, file: Arc<dyn MediumFile>) -> Arc<dyn MediumFile> {
+        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(open, Ordering::SeqCst);
+        Arc::new(Counted(file, self.open.clone()))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Medium for Counting {
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.inner.list(folder)
+    }
+
+    fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.inner.load(name)
+    }
+
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.inner.replace(name, content)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(self.counted(self.inner.create(name)?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(self.counted(self.inner.open(name)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        self.inner.sync_folder(folder)
+    }
+}
+
+impl MediumFile for Counted {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.0.truncate(len)
+    }
+}
+
+/// A log of thousands of segments opens with few file descriptors.
+#[tokio::test]
+async fn few_files_are_open_at_once_however_many_segments_there_are() {
+    let inner = CrashMedium::new();
+    // Sixteen that nothing can be compacted of.
+    let (log, _) = open(&inner, counting(1000));
+    publish(&log, 0..95).await;
+    log.maintain().await;
+    log.close().await;
+    assert!(index_files(&inner).len() >= 12, "{:?}", index_files(&inner));
+    for inner in [inner.copied(), without_index_files(&inner)] {
+        let (open, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let medium = Arc::new(Counting { inner, open, most: most.clone() });
+        let (log, _) = DiskLog::open(medium, counting(1000)).unwrap();
+        assert!(most.load(Ordering::SeqCst) <= 4, "{} files", most.load(Ordering::SeqCst));
+        drop(log);
+    }
 }
 
 /// With a durability below `sync`, what was counted must not be ahead of the disk.
@@ -226,16 +412,30 @@ async fn an_index_file_never_says_more_than_a_loss_of_power_leaves() {
     assert_eq!(texts(&log).await.len(), 15);
 }
 
-/// A wrong index file with a right checksum: a mistake of ours, found by the keeper.
+/// A wrong index file with a right checksum: a mistake of ours. The keeper finds it, and mends what
+/// readers see.
 #[tokio::test]
-async fn an_index_file_that_is_wrong_is_made_anew() {
-    let medium = indexed(config()).await;
+async fn an_index_file_that_is_wrong_is_noticed_and_what_it_hid_is_shown() {
+    let wrong = || DiskConfig { mutation: Some(Mutation::ForgetfulIndex), ..config() };
+    let medium = indexed(wrong()).await;
     let (log, _) = open(&medium, config());
-    let name = log.index.read().sealed()[0].name.clone();
-    if let Some(span) = log.index.write().segments[0].topics.values_mut().next() {
-        span.events += 1;
-    }
-    medium.remove(&name_of(&name)).unwrap();
+    let only = |n: usize| Filter::topics([topic(n)]);
+    let read = async |log: &DiskLog| {
+        let plenty = Budget { events: usize::MAX, bytes: usize::MAX };
+        let mut found = Vec::new();
+        for n in 0..3 {
+            let page = log.read(ReadRange::after(Position::START), &only(n), plenty).await.unwrap();
+            found.push(page.entries.len());
+        }
+        found
+    };
+    let expected = read(&open(&without_index_files(&medium), config()).0).await;
+    assert_ne!(read(&log).await, expected, "one topic of each segment is passed over");
     log.maintain().await;
-    assert!(index_files(&medium).contains(&name_of(&name)));
+    assert_eq!(read(&log).await, expected);
+    assert!(!log.damage().is_empty(), "and it is told");
+    log.close().await;
+    let (log, _) = open(&medium, config());
+    assert_eq!(read(&log).await, expected, "the files are right by now");
+    assert!(log.damage().is_empty());
 }
