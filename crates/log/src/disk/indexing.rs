@@ -63,7 +63,7 @@ impl Keeper {
         };
         let agrees = shared.read().named(&sealed.name).is_none_or(|s| summary.agrees_with(s));
         if !agrees {
-            self.correct(sealed, &summary);
+            self.distrust(sealed);
         }
         if believed && agrees && self.is_written(sealed, &summary) {
             self.mark(sealed, Indexed::Checked, None);
@@ -113,18 +113,17 @@ impl Keeper {
         written.map_err(|error| error.to_string())
     }
 
-    /// A mistake of ours, or a disk that gave one whole file for another: what was believed is
-    /// mended, and told, since something may have been kept from readers until now.
-    fn correct(&mut self, sealed: &Sealed, summary: &Summary) {
+    /// A mistake of ours: what was believed may hide events. The file is made anew, and a restart
+    /// shows all; until then nothing is removed.
+    fn distrust(&mut self, sealed: &Sealed) {
         let file = index_file::name_of(&sealed.name);
         tracing::error!(
             file,
-            "an index file did not say what its segment does: events may have been passed over since the start; mended now"
+            "an index file did not say what its segment does, so events may be hidden: restart the server, which then reads that segment"
         );
+        self.distrusts = true;
         let what = "it did not say what its segment does".into();
-        let mut index = self.index.write();
-        index.correct(summary);
-        index.damage.push(Damage { file, offset: 0, what });
+        self.index.write().damage.push(Damage { file, offset: 0, what });
     }
 
     fn note_damage(&mut self, sealed: &Sealed, damage: Damage) {

@@ -92,6 +92,8 @@ pub(crate) struct Keeper {
     pub(crate) put_off: HashMap<Arc<str>, Millis>,
     /// By segment: until when its index file is not tried again.
     pub(crate) not_indexed: HashMap<Arc<str>, Millis>,
+    /// What is hidden may be hidden by mistake: nothing is removed until a restart.
+    pub(crate) distrusts: bool,
     /// Segments that failed in this pass.
     pub(crate) failed: HashSet<Arc<str>>,
     /// Segments that failed together with others.
@@ -209,8 +211,8 @@ impl Keeper {
         let erased = self.finish_erasures();
         let expired = self.expire();
         self.look_at_segments();
-        let shrunk = self.shrink();
-        let compacted = self.compact();
+        let (shrunk, compacted) =
+            if self.distrusts { (Ok(()), Ok(())) } else { (self.shrink(), self.compact()) };
         let indexed = self.index_segments();
         removed.and(erased).and(expired).and(shrunk).and(compacted).and(indexed)
     }

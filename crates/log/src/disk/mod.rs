@@ -191,6 +191,7 @@ impl DiskLog {
             to_overwrite: Vec::new(),
             put_off: HashMap::new(),
             not_indexed: HashMap::new(),
+            distrusts: false,
             failed: HashSet::new(),
             alone: HashSet::new(),
             told_of_states: false,

@@ -174,21 +174,6 @@ impl Index {
     }
 }
 
-impl Index {
-    /// What was believed of a segment was wrong: from now on it is what was read.
-    pub(crate) fn correct(&mut self, summary: &Summary) {
-        let read = &summary.segment;
-        let Some(segment) = self.segments.iter_mut().find(|s| s.name == read.name) else { return };
-        (segment.blocks, segment.topics) = (read.blocks.clone(), read.topics.clone());
-        (segment.newest, segment.newest_key) = (read.newest, read.newest_key);
-        for (topic, span) in &read.topics {
-            if self.topics.get(topic).last < span.last {
-                self.topics.added_run(topic, &run(span), None);
-            }
-        }
-    }
-}
-
 fn run(span: &Span) -> Run {
     let held = Bucket { last: span.last, events: span.events, bytes: span.bytes };
     Run { held, prev: span.prev, lost: span.lost }

@@ -412,10 +412,10 @@ async fn an_index_file_never_says_more_than_a_loss_of_power_leaves() {
     assert_eq!(texts(&log).await.len(), 15);
 }
 
-/// A wrong index file with a right checksum: a mistake of ours. The keeper finds it, and mends what
-/// readers see.
+/// A wrong index file with a right checksum: a mistake of ours. The keeper finds it, makes it anew,
+/// and removes nothing; the next opening is right.
 #[tokio::test]
-async fn an_index_file_that_is_wrong_is_noticed_and_what_it_hid_is_shown() {
+async fn an_index_file_that_is_wrong_is_noticed_and_costs_nothing_but_a_restart() {
     let wrong = || DiskConfig { mutation: Some(Mutation::ForgetfulIndex), ..config() };
     let medium = indexed(wrong()).await;
     let (log, _) = open(&medium, config());
@@ -432,10 +432,9 @@ async fn an_index_file_that_is_wrong_is_noticed_and_what_it_hid_is_shown() {
     let expected = read(&open(&without_index_files(&medium), config()).0).await;
     assert_ne!(read(&log).await, expected, "one topic of each segment is passed over");
     log.maintain().await;
-    assert_eq!(read(&log).await, expected);
-    assert!(!log.damage().is_empty(), "and it is told");
+    assert!(!log.damage().is_empty(), "it is told");
     log.close().await;
     let (log, _) = open(&medium, config());
-    assert_eq!(read(&log).await, expected, "the files are right by now");
+    assert_eq!(read(&log).await, expected, "what it hid is shown");
     assert!(log.damage().is_empty());
 }
