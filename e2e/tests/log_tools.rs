@@ -11,7 +11,9 @@ use std::{
     },
 };
 
-use eventwall_testkit::{Follower, Server, Setup, eventwall, get_json, post, run};
+use eventwall_testkit::{
+    Follower, Server, Setup, eventwall, get, get_json, post, run, stream, until,
+};
 
 fn log(words: &[&str], data: &Path) -> (i32, String, String) {
     run(eventwall().arg("log").args(words).arg("--data").arg(data))
@@ -129,6 +131,65 @@ fn a_log_is_compacted_by_its_server_and_without_one() {
     assert_eq!((count("all"), count("few")), (80, 2));
     let (code, _, error) = log(&["compact"], Path::new("/nonexistent"));
     assert!(code == 4 && error.contains("there is no log in /nonexistent"), "{error}");
+}
+
+/// Opening does not read what has an index file: whoever reads it is told, and so is the operator.
+#[test]
+fn damage_that_a_reader_meets_is_told_to_all() {
+    let mut server = Setup::default().arg("--max-bytes").arg("1MiB").start();
+    let first = post(server.addr, "/topics/a", "first");
+    for n in 0..40 {
+        post(server.addr, "/topics/a", format!("{n} {}", "x".repeat(10_000)));
+    }
+    let indexed = |data: &Path| {
+        let names = fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".idx")).count()
+    };
+    until("segments have index files", || indexed(server.data()) >= 4);
+    server.signal("TERM");
+    server.wait();
+    let file = segments(server.data()).remove(1);
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&file, &bytes).unwrap();
+    let (code, out, _) = log(&["verify"], server.data());
+    assert!(code == 5 && out.lines().count() == 1, "{out}");
+    server.restart();
+    let (_, mut following) = stream(
+        server.addr,
+        "/topics/a",
+        &["Accept: text/event-stream", &format!("Last-Event-ID: {first}")],
+    );
+    let seen = following.text_until("retry: 60000").unwrap();
+    assert!(seen.contains(": the log is damaged in log/0000"), "the stream says why it ends");
+    assert!(seen.contains("data: 0 x") && !seen.contains("data: 39 x"), "it is not passed over");
+    let metrics = get(server.addr, "/metrics", &[]).text();
+    assert!(metrics.contains("eventwall_log_damaged_places 1\n"), "{metrics}");
+    assert!(!post(server.addr, "/topics/b", "x").is_empty(), "others go on");
+}
+
+#[test]
+fn a_damaged_state_is_named_before_it_is_backed_up() {
+    let mut server = Server::start();
+    post(server.addr, "/topics/a", "one");
+    server.signal("TERM");
+    server.wait();
+    let file = server.data().join("state/epochs");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[25] ^= 4;
+    fs::write(&file, &bytes).unwrap();
+    let (code, out, _) = log(&["verify"], server.data());
+    assert!(code == 5 && out.contains("state/epochs at byte 0"), "{out}");
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    let (code, _, error) = log(&["backup", to.to_str().unwrap()], server.data());
+    assert!(code == 5 && error.contains("1 damaged place"), "{error}");
+    let (code, _, error) = log(&["backup", to.to_str().unwrap()], server.data());
+    assert!(code == 4 && error.contains("already there"), "{error}");
+    let inside = server.data().join("backup");
+    let (code, _, error) = log(&["backup", inside.to_str().unwrap()], server.data());
+    assert!(code == 4 && error.contains("itself") && !inside.exists(), "{error}");
 }
 
 #[test]

@@ -6,14 +6,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Files beside connections: the log's, and what readers of it open.
 const OTHERS: u64 = 256;
 
-/// Asks for as many as the system allows, and warns if that is too few.
-pub(crate) fn allow_connections(connections: usize) {
+/// Asks for as many as the system allows; answers how many those are, if there is a limit.
+pub(crate) fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
-    let allowed = match setrlimit(Resource::Nofile, raised) {
+    match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
-    };
+    }
+}
+
+/// Warns if these are too few for so many connections.
+pub(crate) fn check_limit(allowed: Option<u64>, connections: usize) {
     let wanted = connections as u64 + OTHERS;
     if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
         tracing::warn!(

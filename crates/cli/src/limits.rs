@@ -14,23 +14,32 @@ pub(crate) struct Noted(String);
 impl Noted {
     pub(crate) fn new(retention: &Retention, idempotency_window: Millis) -> Self {
         let mut text = format!(
-            "max_bytes {}\nwindow {idempotency_window}\nclock {}\n{}\n",
-            retention.max_bytes,
-            retention.max_clock_step,
-            limits(&retention.limits)
+            "max_bytes {}\nidempotency_window {idempotency_window} ms\nmax_clock_step {} ms\n",
+            retention.max_bytes, retention.max_clock_step,
         );
+        let Limits { max_age, max_events, max_bytes: _, keep: kept } = retention.limits;
+        let _ = writeln!(text, "max_age {} ms", some(max_age));
+        let _ = writeln!(text, "max_events_per_topic {}", some(max_events));
+        let _ = writeln!(text, "keep {}", keep(kept));
         for rule in &retention.rules {
-            let (age, events, bytes) = (rule.max_age, rule.max_events, rule.max_bytes);
-            let keep = rule.keep.map(keep);
-            let _ = writeln!(text, "{}: {age:?} {events:?} {bytes:?} {keep:?}", rule.topics);
+            let _ = write!(text, "retention of {}:", rule.topics);
+            let numbers = [
+                ("max_age", rule.max_age),
+                ("max_events", rule.max_events),
+                ("max_bytes", rule.max_bytes),
+            ];
+            for (name, number) in numbers {
+                let _ = number.map(|number| write!(text, " {name} {}", some(number)));
+            }
+            let _ = rule.keep.map(|kept| write!(text, " keep {}", keep(kept)));
+            text.push('\n');
         }
         Self(text)
     }
 }
 
-fn limits(limits: &Limits) -> String {
-    let Limits { max_age, max_events, max_bytes, keep: kept } = limits;
-    format!("{max_age:?} {max_events:?} {max_bytes:?} {}", keep(*kept))
+fn some(number: Option<u64>) -> String {
+    number.map_or_else(|| "none".into(), |number| number.to_string())
 }
 
 fn keep(keep: Keep) -> &'static str {
@@ -49,8 +58,26 @@ pub(crate) async fn note(state: &dyn State, now: &Noted) -> Result<(), StateErro
     Ok(())
 }
 
-/// Whether a log was last kept by these; `None` if nobody noted by which.
-pub(crate) async fn are_those(state: &dyn State, now: &Noted) -> Result<Option<bool>, StateError> {
-    let noted = state.get(KEY).await?;
-    Ok(noted.map(|(noted, _)| noted == now.0.as_bytes()))
+/// How the limits by which a log was last kept differ from these, in words; `None` if nobody noted
+/// them.
+pub(crate) async fn difference(
+    state: &dyn State,
+    now: &Noted,
+) -> Result<Option<Difference>, StateError> {
+    let Some((noted, _)) = state.get(KEY).await? else { return Ok(None) };
+    let noted = String::from_utf8_lossy(&noted).into_owned();
+    let missing = |of: &str, from: &str| -> Vec<String> {
+        of.lines().filter(|line| !from.lines().any(|l| l == *line)).map(str::to_owned).collect()
+    };
+    let (was, is) = (missing(&noted, &now.0), missing(&now.0, &noted));
+    let same = noted == now.0;
+    Ok(Some(if same { Difference::None } else { Difference::Some(was.join("; "), is.join("; ")) }))
+}
+
+/// Between two sets of limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Difference {
+    None,
+    /// What only the first says, and what only the second.
+    Some(String, String),
 }

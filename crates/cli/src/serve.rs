@@ -12,7 +12,7 @@ use crate::{
     config::retention::retention,
     control::Control,
     failure::Failure,
-    files::allow_connections,
+    files::{check_limit, raise_limit},
     reload::reload_on_hangup,
     signals::{hangups, stop_signal},
     storage::Storage,
@@ -27,7 +27,8 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let hangups = hangups()?;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
-    allow_connections(args.max_connections);
+    // A log of thousands of segments needs some, too.
+    let files = raise_limit();
     let storage = Storage::open(&args, retention(&args.kept, rules)).await?;
     let control = storage.disk.clone().and_then(|(log, folder)| Control::start(log, &folder));
     let hub = Hub::new(storage.log.clone(), &hub_config(&args));
@@ -35,6 +36,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
+    check_limit(files, args.max_connections);
     greet(address, &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
     let reloads = tokio::spawn(reload_on_hangup(hangups, app.clone(), storage.state.clone(), args));

@@ -16,7 +16,7 @@ pub enum FollowError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// See [`FollowOptions::max_lag`](crate::FollowOptions::max_lag).
-    #[error("it has been behind for {} s without catching up", .0.as_secs())]
+    #[error("it has been behind for {} s, longer than max_lag", .0.as_secs())]
     Lagging(Duration),
 }
 

@@ -78,8 +78,7 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// The limits by which it drops its oldest events.
     fn retention(&self) -> Arc<Retention>;
 
-    /// From now on other limits hold. A lowered limit may take hold of older events in larger
-    /// steps than of newer ones.
+    /// From now on other limits hold; of older events a little later than of newer ones.
     ///
     /// # Errors
     /// In words, if this kind of log cannot hold them; then nothing changes.

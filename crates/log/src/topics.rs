@@ -215,6 +215,17 @@ impl Topics {
         }
     }
 
+    /// What a topic holds was counted anew, by the limits that hold now.
+    pub(crate) fn recounted(&mut self, topic: &Topic, counted: Buckets, over: Option<Position>) {
+        self.change(topic, |state| {
+            if let Some(buckets) = &mut state.buckets {
+                **buckets = counted;
+                let hidden = state.hidden;
+                state.hide(over.unwrap_or_default().max(hidden));
+            }
+        });
+    }
+
     /// What is known of a topic whose events are counted; `None` of any other.
     pub(crate) fn counted(&self, topic: &Topic) -> Option<Counted> {
         let state = self.known.get(topic)?;

@@ -16,6 +16,9 @@ use crate::{App, metrics::Cut};
 /// Steps of a stream that a drain waits for at most, so that a busy topic can't hold it up.
 const LAST_STEPS: usize = 4;
 
+/// Whoever meets what can't be read may come back after so long, in milliseconds.
+const RETRY_UNREADABLE: u64 = 60_000;
+
 struct Streaming {
     subscription: Subscription,
     app: Arc<App>,
@@ -65,7 +68,11 @@ impl Streaming {
     /// It may come back with its cursor.
     fn disconnect(&mut self, error: &FollowError) {
         match error {
-            FollowError::Read(error) => tracing::error!(%error, "a subscriber is disconnected"),
+            FollowError::Read(error) => {
+                tracing::warn!(%error, "a subscriber cannot go on and is disconnected");
+                // For who looks at the bytes; and stock clients must not come back at once.
+                self.queue = vec![retry_frame(RETRY_UNREADABLE), comment(&error.to_string())];
+            }
             FollowError::Lagging(_) => {
                 self.app.metrics.cut(Cut::lag);
                 tracing::info!(why = %error, "a slow subscriber is disconnected");
@@ -90,6 +97,10 @@ impl Streaming {
         self.queue = frames;
         self.ended = true;
     }
+}
+
+fn comment(text: &str) -> Bytes {
+    format!(": {}\n\n", text.replace(['\r', '\n'], " ")).into()
 }
 
 /// A random reconnection time within a window, in milliseconds.

@@ -88,8 +88,9 @@ pub(crate) enum LogCommand {
     },
     /// Give back the space of all that is over its limits or erased, at once
     ///
-    /// A server that uses the log is asked to do it, and goes on serving; else it is done here, with
-    /// the limits of the settings file, the environment and these flags, as a server would have them.
+    /// A server that uses the log is asked to do it, by its own limits, and goes on serving. Else it is
+    /// done here, by the limits of the settings file, the environment and these flags; they must be
+    /// those by which its server last kept the log.
     Compact {
         /// The settings file [default: as for a server]
         #[arg(long, value_name = "FILE", env = "EVENTWALL_CONFIG")]

@@ -17,16 +17,27 @@ pub(super) fn backup(folder: &Path, to: &Path) -> Result<(), Failure> {
     if !folder.join("log").is_dir() {
         return Err(Failure::data(format!("there is no log in {}", folder.display())));
     }
-    let failed =
-        |error: io::Error| Failure::data(format!("cannot copy to {}: {error}", to.display()));
-    fs::create_dir(to).map_err(failed)?;
-    let bytes = copy(folder, to).map_err(failed)?;
+    let (from, named) = (folder.display(), to.display());
+    if to.ancestors().any(|above| above.canonicalize().ok() == folder.canonicalize().ok()) {
+        return Err(Failure::data(format!("{named} lies in {from} itself: name another folder")));
+    }
+    fs::create_dir(to).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::data(format!("{named} is already there: name a folder that is to be made"))
+        }
+        _ => Failure::data(format!("cannot make {named}: {error}")),
+    })?;
+    let bytes = copy(folder, to).map_err(|error| {
+        // It was made here, and half a copy is no backup.
+        let _ = fs::remove_dir_all(to);
+        Failure::data(format!("cannot copy {from} to {named}: {error}"))
+    })?;
     let seen = look(to)?;
     let damaged = seen.all_damage().count();
     if damaged > 0 {
         return Err(Failure::damaged(format!(
-            "the copy has {damaged} damaged places: `eventwall log verify --data {}` names them",
-            to.display()
+            "the copy has {}: `eventwall log verify --data {named}` names them",
+            super::some(damaged as u64, "damaged place")
         )));
     }
     let events: u64 = seen.segments.iter().map(|segment| segment.events).sum();

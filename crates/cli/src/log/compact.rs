@@ -16,7 +16,7 @@ use crate::{
     config::{retention::retention, units::millis},
     control::{COMPACT, socket},
     failure::Failure,
-    limits::{self, Noted},
+    limits::{self, Difference, Noted},
 };
 
 /// A server that says nothing for so long is not waited for.
@@ -33,7 +33,14 @@ pub(super) async fn compact(
     }
     let before = Files::of(folder)?;
     match UnixStream::connect(socket(folder)).await {
-        Ok(server) => by_server(server).await?,
+        Ok(server) => {
+            by_server(server).await?;
+            let state = FileState::new(FsMedium::look(folder));
+            let these = Noted::new(&retention(kept, rules), millis(kept.idempotency_window));
+            if let Ok(Some(Difference::Some(..))) = limits::difference(&state, &these).await {
+                eprintln!("eventwall: done by the limits of the server that uses the log");
+            }
+        }
         Err(_) => here(folder, kept, rules).await?,
     }
     let after = Files::of(folder)?;
@@ -133,23 +140,26 @@ async fn here(folder: &Path, kept: &KeptArgs, rules: Vec<Rule>) -> Result<(), Fa
 async fn open(folder: &Path, config: DiskConfig) -> Result<DiskLog, Failure> {
     let medium = FsMedium::open(folder).map_err(|error| match error {
         OpenError::Locked { folder } => Failure::data(format!(
-            "{folder} is in use by an Eventwall that cannot be asked: stop it first"
+            "{folder} is in use by another Eventwall that does not answer at {}: wait if that is a `log compact`, or stop the server first",
+            socket(Path::new(&folder)).display()
         )),
         other => other.into(),
     })?;
     let state = FileState::new(medium.clone());
     let these = Noted::new(&config.retention, config.idempotency_window);
-    let same = limits::are_those(&state, &these).await;
-    let same = same.map_err(|error| Failure::data(error.to_string()))?;
-    if same.is_none() {
-        return Err(Failure::usage(
-            "nothing says by which limits this log was kept: start its server once, which notes them, and compact then",
-        ));
-    }
-    if same == Some(false) {
-        return Err(Failure::usage(
-            "the server that last used this log kept it by other limits than these: name its settings file with --config, or give the same flags, such as --max-bytes; or start it, and compact then",
-        ));
+    let difference = limits::difference(&state, &these).await;
+    match difference.map_err(|error| Failure::data(error.to_string()))? {
+        Some(Difference::None) => {}
+        Some(Difference::Some(was, is)) => {
+            return Err(Failure::usage(format!(
+                "the server that last used this log kept it by other limits ({was}) than these ({is}): name its settings file with --config, or give the same flags; or start it, and compact then"
+            )));
+        }
+        None => {
+            return Err(Failure::usage(
+                "nothing says by which limits this log was kept: start its server once, which notes them, and compact then",
+            ));
+        }
     }
     let opening = tokio::task::spawn_blocking(move || DiskLog::open(medium, config));
     let opened = opening.await.map_err(|error| Failure::general(error.to_string()))?;

@@ -22,7 +22,7 @@ pub(super) fn verify(folder: &Path) -> Result<(), Failure> {
     let damaged = seen.all_damage().count();
     if damaged > 0 {
         return Err(Failure::damaged(format!(
-            "{} in {}: a server does not open it; restore a backup",
+            "{} in {}: a server does not open such a log, or does not serve what lies there; restore a backup",
             some(damaged as u64, "damaged place"),
             folder.display()
         )));

@@ -26,7 +26,9 @@ pub(super) async fn lines(target: &Target) -> Result<(), Failure> {
         let published = target.publish(line).await;
         let number = input.number;
         published.map_err(|failure| {
-            failure.in_front(&format!("line {number} and what follows are not published: "))
+            failure.in_front(&format!(
+                "what follows line {number} is not published, nor that line unless it got through: "
+            ))
         })?;
     }
     Ok(())

@@ -123,17 +123,11 @@ impl Keeper {
         );
         self.distrusts = true;
         let what = "it did not say what its segment does".into();
-        self.index.write().damage.push(Damage { file, offset: 0, what });
+        self.index.write().note(Damage { file, offset: 0, what });
     }
 
     fn note_damage(&mut self, sealed: &Sealed, damage: Damage) {
-        tracing::error!(
-            file = damage.file,
-            offset = damage.offset,
-            what = damage.what,
-            "the log is damaged here: what lies there cannot be read; restore a backup"
-        );
-        self.index.write().damage.push(damage);
+        self.index.write().note(damage);
         self.mark(sealed, Indexed::Damaged, None);
     }
 
@@ -150,6 +144,19 @@ impl Keeper {
 impl Index {
     fn named(&self, name: &Arc<str>) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.name == *name)
+    }
+
+    /// Notes damage, and tells it the first time.
+    pub(super) fn note(&mut self, damage: Damage) {
+        if !self.damage.contains(&damage) {
+            tracing::error!(
+                file = damage.file,
+                offset = damage.offset,
+                what = damage.what,
+                "the log is damaged here: what lies there cannot be read; restore a backup"
+            );
+            self.damage.push(damage);
+        }
     }
 
     /// What was found to be damaged and is still there.

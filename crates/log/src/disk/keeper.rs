@@ -92,6 +92,8 @@ pub(crate) struct Keeper {
     pub(crate) put_off: HashMap<Arc<str>, Millis>,
     /// By segment: until when its index file is not tried again.
     pub(crate) not_indexed: HashMap<Arc<str>, Millis>,
+    /// Limits were changed, and what topics hold was not counted anew yet.
+    pub(crate) recounts: bool,
     /// What is hidden may be hidden by mistake: nothing is removed until a restart.
     pub(crate) distrusts: bool,
     /// Segments that failed in this pass.
@@ -210,11 +212,12 @@ impl Keeper {
         let removed = self.drain_removals();
         let erased = self.finish_erasures();
         let expired = self.expire();
+        let recounted = self.recount();
         self.look_at_segments();
         let (shrunk, compacted) =
             if self.distrusts { (Ok(()), Ok(())) } else { (self.shrink(), self.compact()) };
         let indexed = self.index_segments();
-        removed.and(erased).and(expired).and(shrunk).and(compacted).and(indexed)
+        removed.and(erased).and(expired).and(recounted).and(shrunk).and(compacted).and(indexed)
     }
 
     /// Compacts what gains most; all that gains if somebody waits.
@@ -234,6 +237,7 @@ impl Keeper {
         let retention = self.index.read().topics.retention().clone();
         if !Arc::ptr_eq(&retention, &self.retention) {
             self.ages.set(&retention);
+            self.recounts = retention.counting().is_some();
             self.retention = retention;
         }
         let now = self.ages.now((self.config.clock)(), self.retention.max_clock_step);

@@ -34,6 +34,7 @@ mod queue;
 mod read;
 mod recall;
 mod reclaim;
+mod recount;
 mod recovery;
 mod scan;
 mod segment;
@@ -192,6 +193,7 @@ impl DiskLog {
             put_off: HashMap::new(),
             not_indexed: HashMap::new(),
             distrusts: false,
+            recounts: false,
             failed: HashSet::new(),
             alone: HashSet::new(),
             told_of_states: false,

@@ -16,8 +16,8 @@ use super::{
     summary::NOT_ITS_DATA,
 };
 use crate::{
-    BackPage, Budget, Entry, Filter, Millis, Page, Position, ReadError, ReadRange, Record, Topic,
-    log::PageBuilder,
+    BackPage, Budget, Damage, Entry, Filter, Millis, Page, Position, ReadError, ReadRange, Record,
+    Topic, log::PageBuilder,
 };
 
 /// What a reader may see.
@@ -276,7 +276,9 @@ impl Stretch {
     }
 
     fn damaged(&self, offset: u64, what: &str) -> ReadError {
-        ReadError::Damaged { file: self.name.to_string(), offset, what: what.into() }
+        let (file, what) = (self.name.to_string(), what.to_owned());
+        self.shared.write().note(Damage { file: file.clone(), offset, what: what.clone() });
+        ReadError::Damaged { file, offset, what }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     persist::Persist,
     scan::{STRANGE, Step, Walk, read_header},
 };
-use crate::{Damage, Epoch, FileState, Millis, Position, Topic};
+use crate::{Damage, Epoch, FileState, Millis, Position, StateError, Topic};
 
 /// What the files of a log hold.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,7 @@ pub struct Survey {
     pub segments: Vec<SegmentSurvey>,
     /// Topics with events in the files.
     pub topics: usize,
-    /// Damage between segments.
+    /// Damage beside the segments.
     pub damage: Vec<Damage>,
 }
 
@@ -72,15 +72,17 @@ pub fn survey(medium: &Arc<dyn Medium>, progress: &mut dyn FnMut(u64, u64)) -> i
         total,
         survey: Survey::default(),
         topics: HashSet::new(),
+        // Should it be damaged, that is told below.
         erased: Persist::new(FileState::new(medium.clone()))
             .erased()
-            .map_err(|error| io::Error::other(error.to_string()))?
+            .unwrap_or_default()
             .into_iter()
             .collect(),
         blank: Vec::new(),
         end: Position::START,
         covered: Position::START,
     };
+    surveyor.state(medium)?;
     let last = files.len().saturating_sub(1);
     for (i, (name, file, bytes)) in files.into_iter().enumerate() {
         surveyor.segment(&name, &file, bytes, i == last)?;
@@ -102,6 +104,18 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
+    /// The small values beside the segments.
+    fn state(&mut self, medium: &Arc<dyn Medium>) -> io::Result<()> {
+        let state = FileState::new(medium.clone());
+        // The probe is no value; one that is being written has no name that is legal yet.
+        for name in medium.list("state")?.into_iter().filter(|name| name != "probe") {
+            if let Err(StateError::Damaged(file)) = state.get_now(&name) {
+                self.survey.damage.push(damage(&file, 0, "its checksum is wrong"));
+            }
+        }
+        Ok(())
+    }
+
     fn segment(
         &mut self,
         name: &str,
@@ -123,6 +137,8 @@ impl Surveyor<'_> {
             unfinished: 0,
         };
         match header {
+            // Begun, and never written to: an opening removes it.
+            Err(_) if is_last && bytes <= SEGMENT_HEADER as u64 => segment.unfinished = bytes,
             Err(what) => segment.damage.push(damage(name, 0, what)),
             Ok(header) => {
                 if header.base <= self.covered {
@@ -130,9 +146,10 @@ impl Surveyor<'_> {
                     self.done += bytes;
                     return Ok(());
                 }
-                if !self.survey.segments.is_empty() && header.follows != self.end {
-                    let what = "a segment before it is missing";
-                    self.survey.damage.push(damage(name, 0, what));
+                let before = self.survey.segments.last();
+                // After one that is damaged it is not known where it ended.
+                if before.is_some_and(|b| b.damage.is_empty()) && header.follows != self.end {
+                    segment.damage.push(damage(name, 0, "a segment before it is missing"));
                 }
                 segment.epoch = Some(header.epoch.clone());
                 segment.generation = header.generation;

@@ -136,6 +136,28 @@ async fn other_limits_hold_exactly_after_a_restart() {
     drop(log);
 }
 
+/// Also of events in the active segment, and in one that is about to be written to.
+#[tokio::test]
+async fn limits_that_change_while_it_is_open_are_exact_after_a_pass() {
+    let medium = CrashMedium::new();
+    let (log, _) = open(&medium, counting(20));
+    publish(&log, 0..60).await;
+    for (n, max) in [7, 2, 12].into_iter().enumerate() {
+        log.set_retention(counting(max).retention).unwrap();
+        log.maintain().await;
+        let left = texts(&log).await.len() as u64;
+        let at_most = 3 * max;
+        assert!(left <= at_most, "{left} are left by {max}");
+        publish(&log, 100 * (n + 1)..100 * (n + 1) + 60).await;
+        assert_eq!(texts(&log).await.len() as u64, at_most, "by {max}");
+    }
+    log.maintain().await;
+    log.close().await;
+    let (log, report) = open(&medium, counting(12));
+    assert!(report.read < report.bytes, "the files were made anew: {report:?}");
+    assert_eq!(texts(&log).await.len(), 36);
+}
+
 #[tokio::test]
 async fn a_bit_flipped_in_an_index_file_changes_nothing() {
     let medium = indexed(counting(7)).await;
@@ -178,7 +200,6 @@ async fn damage_beside_an_index_file_is_never_served_and_told_with_its_place() {
         };
         assert_eq!(file, name);
         assert!(offset <= byte as u64 && byte as u64 - offset < 11_000, "{offset} for {byte}");
-        log.maintain().await;
         let damage = log.damage();
         assert_eq!((damage.len(), &damage[0].file, damage[0].offset), (1, &name, offset));
         log.maintain().await;
