@@ -14,7 +14,7 @@ use crate::{
     mutation::Mutation,
     next::{CaughtUp, Next, next},
     start::Started,
-    window::{Limit, Window},
+    window::{Limit, Slice, Window},
 };
 
 /// Bounds of one step: what a slow subscriber holds at most beside its socket.
@@ -163,16 +163,8 @@ impl Follower {
             }
             match next(&self.cursor, self.limit(), window, self.caught_up.as_deref()) {
                 Next::Events(slice) => {
-                    if let Some(lag) = self.too_far_behind(window.tail(), now) {
-                        self.ended = true;
-                        return Step::Lagging(lag);
-                    }
-                    let frames = self.frames(&slice.events, behind);
-                    self.cursor.advance(self.reached(slice.examined, behind));
-                    // Whoever does not take its frames holds them, and nothing beside.
-                    self.caught_up.take_if(|read| read.through <= self.cursor.position);
-                    self.ended = self.options.wait.is_some();
-                    return self.send(frames, now);
+                    let lag = self.too_far_behind(window.tail(), now);
+                    return lag.unwrap_or_else(|| self.deliver(&slice, behind, now));
                 }
                 Next::Gap { resumed, removals, .. } if self.mutated(Mutation::HideGap) => {
                     self.cursor.advance(resumed);
@@ -197,13 +189,7 @@ impl Follower {
                     let moved = examined > self.cursor.position;
                     self.cursor.advance(examined);
                     if self.live_at.is_none() || !moved {
-                        (self.was_live, self.behind) = (true, None);
-                        let ephemeral = self.ephemeral(window);
-                        if !ephemeral.is_empty() {
-                            self.ended = self.options.wait.is_some();
-                            return self.send(ephemeral, now);
-                        }
-                        return self.wait(epochs, now);
+                        return self.up_to_date(window, epochs, now);
                     }
                 }
             }
@@ -217,16 +203,37 @@ impl Follower {
         untold.then(|| self.tick(epochs))
     }
 
-    /// For how long it has been on its way to what was there before, if that is longer than it may
-    /// be. On a busy topic there is always something newer, and that alone is no lag.
-    fn too_far_behind(&mut self, tail: Position, now: Instant) -> Option<Duration> {
+    fn deliver(&mut self, slice: &Slice, behind: bool, now: Instant) -> Step {
+        let frames = self.frames(&slice.events, behind);
+        self.cursor.advance(self.reached(slice.examined, behind));
+        // Whoever does not take its frames holds them, and nothing beside.
+        self.caught_up.take_if(|read| read.through <= self.cursor.position);
+        self.ended = self.options.wait.is_some();
+        self.send(frames, now)
+    }
+
+    /// Nothing of the log is left to send just now.
+    fn up_to_date(&mut self, window: &Window, epochs: &Epochs, now: Instant) -> Step {
+        (self.was_live, self.behind) = (true, None);
+        let ephemeral = self.ephemeral(window);
+        if ephemeral.is_empty() {
+            return self.wait(epochs, now);
+        }
+        self.ended = self.options.wait.is_some();
+        self.send(ephemeral, now)
+    }
+
+    /// Ends it if it has been on its way to what was there before for longer than it may. On a busy
+    /// topic there is always something newer, and that alone is no lag.
+    fn too_far_behind(&mut self, tail: Position, now: Instant) -> Option<Step> {
         let (since, _) = match self.behind {
             Some(behind) if self.cursor.position < behind.1 => behind,
             _ => *self.behind.insert((now, tail)),
         };
         let lag = now.saturating_duration_since(since);
         let max = self.options.max_lag.filter(|_| self.was_live)?;
-        (lag > max).then_some(lag)
+        self.ended = lag > max;
+        self.ended.then_some(Step::Lagging(lag))
     }
 
     /// What passed by since it was last up to date.

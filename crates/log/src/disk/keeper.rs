@@ -152,6 +152,44 @@ impl Wake {
 }
 
 impl Keeper {
+    /// `time` is one that is known to have been.
+    pub(crate) fn new(
+        (medium, config, persist): (Arc<dyn Medium>, DiskConfig, Persist),
+        index: Arc<SharedIndex>,
+        queue: Arc<Queue>,
+        time: Millis,
+    ) -> Self {
+        let ages = Ages::new(&config.retention, time, config.uptime.clone());
+        let retention = index.read().topics.retention().clone();
+        Self {
+            medium,
+            config,
+            index,
+            persist,
+            queue,
+            ages,
+            retention,
+            recorded: time,
+            live: HashMap::new(),
+            unscrubbed: HashMap::new(),
+            closing: Arc::default(),
+            hurry: false,
+            thorough: false,
+            effort: Arc::default(),
+            to_remove: VecDeque::new(),
+            to_overwrite: Vec::new(),
+            put_off: HashMap::new(),
+            not_indexed: HashMap::new(),
+            recounts: false,
+            distrusts: false,
+            failed: HashSet::new(),
+            alone: HashSet::new(),
+            told_of_states: false,
+            rewritten: HashMap::new(),
+            warned: None,
+        }
+    }
+
     /// Runs until it is closed.
     fn run(mut self, woken: &Receiver<()>, waiters: &Waiters) {
         let every = self.config.keep_every;

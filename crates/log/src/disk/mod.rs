@@ -46,11 +46,7 @@ mod tests;
 mod writer;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -74,7 +70,7 @@ use self::{
 use crate::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Clock, Damage,
     Epochs, EventId, Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Retention,
-    Tail, Topic, ages::Ages,
+    Tail, Topic,
 };
 
 /// When an append is acknowledged, and shown.
@@ -172,34 +168,9 @@ impl DiskLog {
         let (end_sender, end) = watch::channel(end);
         let (queue, commands) = Queue::new();
         let queue = Arc::new(queue);
-        let effort = Arc::<Effort>::default();
-        let mut keeper = Keeper {
-            medium: medium.clone(),
-            ages: Ages::new(&config.retention, time, config.uptime.clone()),
-            config: config.clone(),
-            index: index.clone(),
-            persist: writer.persist.clone(),
-            queue: queue.clone(),
-            retention: index.read().topics.retention().clone(),
-            live: HashMap::new(),
-            unscrubbed: HashMap::new(),
-            recorded: time,
-            closing: Arc::new(AtomicBool::new(false)),
-            hurry: false,
-            thorough: false,
-            effort: effort.clone(),
-            to_remove: VecDeque::new(),
-            to_overwrite: Vec::new(),
-            put_off: HashMap::new(),
-            not_indexed: HashMap::new(),
-            distrusts: false,
-            recounts: false,
-            failed: HashSet::new(),
-            alone: HashSet::new(),
-            told_of_states: false,
-            rewritten: HashMap::new(),
-            warned: None,
-        };
+        let parts = (medium.clone(), config.clone(), writer.persist.clone());
+        let mut keeper = Keeper::new(parts, index.clone(), queue.clone(), time);
+        let effort = keeper.effort.clone();
         // What was too old before is not shown again.
         keeper.expire().map_err(failed)?;
         let (keeper, wake) =
