@@ -171,8 +171,8 @@ impl<'a> Recovery<'a> {
         }
         if let Some(segment) = self.index.segments.last() {
             self.index.end = self.index.end.max(segment.header.through);
+            segment.file.release();
         }
-        self.index.segments.iter().for_each(|segment| segment.file.release());
         Ok(())
     }
 
