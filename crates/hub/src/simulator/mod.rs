@@ -61,6 +61,7 @@ pub struct Report {
     pub resumes: usize,
     pub gaps: usize,
     pub erased: usize,
+    pub repeats: usize,
     pub crashes: usize,
     pub crashes_while_publishing: usize,
     pub crashes_while_erasing: usize,
@@ -80,6 +81,7 @@ impl std::ops::AddAssign for Report {
         self.resumes += more.resumes;
         self.gaps += more.gaps;
         self.erased += more.erased;
+        self.repeats += more.repeats;
         self.crashes += more.crashes;
         self.crashes_while_publishing += more.crashes_while_publishing;
         self.crashes_while_erasing += more.crashes_while_erasing;

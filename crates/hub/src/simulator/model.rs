@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use eventwall_log::{EventId, Filter, Keep, Position, Retention, Topic};
+use eventwall_log::{EventId, Filter, Keep, NewEvent, Position, Retention, Topic};
 
 /// One published event.
 #[derive(Debug, Clone)]
@@ -10,6 +10,13 @@ pub(super) struct Event {
     pub(super) id: EventId,
     pub(super) topic: Topic,
     pub(super) text: String,
+}
+
+/// A batch with an idempotency key.
+#[derive(Debug, Clone)]
+pub(super) struct Keyed {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) ids: Vec<EventId>,
 }
 
 #[derive(Debug, Clone)]
@@ -22,6 +29,8 @@ pub(super) struct Model {
     /// Between these positions there may have been events of these topics, that a crash cut off
     /// from their answer and limits took before anybody saw them.
     pub(super) unseen: Vec<(Position, Position, Vec<Topic>)>,
+    /// Batches that were published with a key, by its number.
+    pub(super) keyed: BTreeMap<usize, Keyed>,
     /// The last of each topic.
     last: HashMap<Topic, Position>,
     /// The highest position that was ever given out, or told.
@@ -36,6 +45,7 @@ impl Model {
             erased: BTreeSet::new(),
             perhaps_erased: BTreeSet::new(),
             unseen: Vec::new(),
+            keyed: BTreeMap::new(),
             last: HashMap::new(),
             highest: Position::START,
             retention,
@@ -60,6 +70,7 @@ impl Model {
     /// What the log does not hold any more after a crash, in which it may lose what is not synced.
     pub(super) fn forget_after(&mut self, end: Position) {
         self.published.retain(|position, _| *position <= end);
+        self.keyed.retain(|_, keyed| keyed.ids.iter().all(|id| id.position <= end));
         self.last.clear();
         for (position, event) in &self.published {
             self.last.insert(event.topic.clone(), *position);

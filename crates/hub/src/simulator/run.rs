@@ -3,8 +3,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use eventwall_log::{
-    AppendOptions, Batch, EventId, Filter, Keep, NewEvent, Position, Resolution, Retention, Rule,
-    Topic, simulator::CrashMedium,
+    AppendOptions, Batch, EventId, Filter, IdempotencyKey, Keep, NewEvent, Position, Resolution,
+    Retention, Rule, Topic, simulator::CrashMedium,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant};
 use super::{
     Failure, Kind, Plan, Report,
     client::{Beginning, Client},
-    model::{Event, Model},
+    model::{Event, Keyed, Model},
     world::World,
 };
 use crate::{FollowOptions, Follower, GapReason, Start, Step, Subscription};
@@ -22,6 +22,8 @@ const TOPICS: usize = 6;
 /// Its events supersede each other.
 const STATE: usize = 2;
 const MAX_START: usize = 10_000;
+/// For how long a key is remembered, in milliseconds: as the logs do by default.
+const WINDOW: u64 = 24 * 60 * 60 * 1000;
 
 /// Runs a plan to its end, within a tokio runtime.
 ///
@@ -43,6 +45,8 @@ struct Run {
     now: Instant,
     step: usize,
     number: usize,
+    /// The latest that the clock has been: the log may have taken it for true.
+    latest: u64,
     backup: Option<(Arc<CrashMedium>, Model)>,
     report: Report,
 }
@@ -50,6 +54,11 @@ struct Run {
 fn topic(n: usize) -> Topic {
     // Legal by its making.
     format!("t/{n}").parse().unwrap_or_else(|_| unreachable!())
+}
+
+fn with_key(number: usize) -> AppendOptions {
+    let key = IdempotencyKey { scope: "s".into(), key: number.to_string().into() };
+    AppendOptions { key: Some(key), ..AppendOptions::default() }
 }
 
 /// Some runs forget nothing, some forget within a dozen events, by limits of all kinds.
@@ -82,14 +91,15 @@ impl Run {
         let retention = retention(plan.kind, &mut rng);
         let (model, world) = (Model::new(retention.clone()), World::new(plan, retention)?);
         let (clients, now, report) = (Vec::new(), Instant::now(), Report::default());
-        let (step, number, backup) = (0, 0, None);
-        Ok(Self { plan, rng, world, model, clients, now, step, number, backup, report })
+        let (step, number, latest, backup) = (0, 0, 0, None);
+        Ok(Self { plan, rng, world, model, clients, now, step, number, latest, backup, report })
     }
 
     async fn all(&mut self) -> Result<(), String> {
         for step in 0..self.plan.steps {
             self.step = step;
             self.world.pass_time(self.rng.random_range(0..200));
+            self.latest = self.latest.max(self.world.wall.load(Ordering::Relaxed));
             match self.rng.random_range(0..100) {
                 0..30 => self.publish().await?,
                 30..45 => self.world.pump().await?,
@@ -102,12 +112,14 @@ impl Run {
                 68 => self.back_up(),
                 69 => self.restore().await?,
                 70 => self.world.shared.sweep(),
+                74 => self.change_limits()?,
+                75 => self.repeat().await?,
                 71 => self.jump(),
                 72..74 => {
                     let long = self.rng.random_bool(0.2);
                     self.world.pass_time(if long { 60_000 } else { 2_000 });
                 }
-                74..76 => self.now += HEARTBEAT,
+                76 => self.now += HEARTBEAT,
                 _ => self.step_some().await?,
             }
         }
@@ -159,13 +171,66 @@ impl Run {
     }
 
     async fn append(&mut self, events: Vec<NewEvent>) -> Result<(), String> {
+        let number = self.number;
+        let keyed = self.rng.random_bool(0.3);
+        let options = if keyed { with_key(number) } else { AppendOptions::default() };
         let batch = Batch::new(events.clone()).ok_or("an empty batch")?;
-        let appended = self.world.log.append(batch, AppendOptions::default()).await;
-        let appended = appended.map_err(|error| error.to_string())?;
-        for (event, id) in events.into_iter().zip(appended.ids) {
+        let appended = self.world.log.append(batch, options).await;
+        let ids = appended.map_err(|error| error.to_string())?.ids;
+        if keyed {
+            let (events, ids) = (events.clone(), ids.clone());
+            self.model.keyed.insert(number, Keyed { events, ids });
+        }
+        for (event, id) in events.into_iter().zip(ids) {
             self.note_published(event, id)?;
         }
         Ok(())
+    }
+
+    /// A publisher that had no answer asks again: nothing is published twice.
+    async fn repeat(&mut self) -> Result<(), String> {
+        let count = self.model.keyed.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let at = self.rng.random_range(0..count);
+        let Some((number, keyed)) = self.model.keyed.iter().nth(at) else { return Ok(()) };
+        let (number, keyed) = (*number, keyed.clone());
+        let first = keyed.ids.first().map_or(Position::START, |id| id.position);
+        let shown = self.world.visible(&Filter::All, first.before()).await?;
+        // Later than that, and of what is gone, a key may be forgotten.
+        let is_due = |id: &EventId| {
+            let record = shown.iter().find(|record| record.position == id.position);
+            record.is_some_and(|record| self.latest.saturating_sub(record.time) < WINDOW)
+        };
+        let remembered = keyed.ids.iter().all(is_due);
+        if !remembered {
+            self.model.keyed.remove(&number);
+            return Ok(());
+        }
+        let batch = Batch::new(keyed.events).ok_or("an empty batch")?;
+        let again = self.world.log.append(batch, with_key(number)).await;
+        let again = again.map_err(|error| error.to_string())?;
+        self.report.repeats += 1;
+        if !again.repeated || again.ids != keyed.ids {
+            return Err(format!("{:?} was published once more as {:?}", keyed.ids, again.ids));
+        }
+        Ok(())
+    }
+
+    /// Somebody changes what is kept, in some runs. What the log hides at once is still in the window
+    /// for a while: who reads the one and then the other is told of a gap that was none.
+    fn change_limits(&mut self) -> Result<(), String> {
+        if !self.plan.seed.is_multiple_of(4) {
+            return Ok(());
+        }
+        let all = (0..TOPICS).map(topic).collect();
+        self.model.unseen.push((Position::START, self.world.log.end(), all));
+        let retention = &mut self.world.retention;
+        for rule in retention.rules.iter_mut().filter(|rule| rule.max_events.is_some()) {
+            rule.max_events = Some(Some(self.rng.random_range(1..50)));
+        }
+        self.world.log.set_retention(retention.clone())
     }
 
     fn note_published(&mut self, event: NewEvent, id: EventId) -> Result<(), String> {

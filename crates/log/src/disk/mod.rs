@@ -338,12 +338,18 @@ impl Log for DiskLog {
     fn close(&self) -> BoxFuture<'_, ()> {
         self.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let keeper = self.keeper().close();
         Box::pin(async move {
-            for thread in [writer, keeper].into_iter().flatten() {
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-            }
+            // One after the other, so that what they still store has an order.
+            join(writer).await;
+            let keeper = self.keeper().close();
+            join(keeper).await;
         })
+    }
+}
+
+async fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
 }
 
@@ -352,8 +358,7 @@ impl Drop for DiskLog {
     fn drop(&mut self) {
         self.queue.close();
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let keeper = self.keeper().close();
-        for thread in [writer, keeper].into_iter().flatten() {
+        for thread in writer.into_iter().chain(self.keeper().close()) {
             let _ = thread.join();
         }
     }
