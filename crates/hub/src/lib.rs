@@ -4,6 +4,7 @@
 //! * `window` holds the newest events, framed once; `next` is the one place that decides
 //!   what follows a cursor.
 //! * [`Follower`] is one subscriber's state machine: no socket, no clock of its own.
+//! * `catch_up` reads the log for those behind the window, and shares what it read.
 //! * [`Hub`] ties them to a log; [`Subscription`] and pages carry what `next` decides.
 //!
 //! The hub knows no HTTP, and nothing but ephemeral events reaches a subscriber other than

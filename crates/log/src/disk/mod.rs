@@ -2,13 +2,18 @@
 //! into one sync, and readers that see only what is committed.
 //!
 //! * `format` is bytes, `segment` and `file` an indexed file, `scan` a walk through one.
-//! * `open` and `recovery` open a log; `queue` is the way to the `writer`, which appends; `heal` gets it over a failure and `erase` overwrites; `index` is what readers see; `read` reads.
+//! * `open` and `recovery` open a log, `recall` its idempotency keys.
+//! * `queue` is the way to the `writer`, which appends; `heal` gets it over a failure and `erase`
+//!   overwrites.
+//! * `index` is what readers see, `shared_index` its lock; `read` reads.
 //! * `keeper` takes away what is over its limits: `age` finds what is too old, `choose`
-//!   what is worth it, `reclaim` gives it back, `compact` rewrites.
+//!   what is worth it, `reclaim` gives it back, `compact` rewrites; `recount` counts anew when
+//!   limits change.
 //! * `summary` is what an opening needs to know of a sealed segment, `index_file` where that is
 //!   kept, `indexing` how the keeper makes it.
 //! * `survey` looks at the files from outside.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
+//! * `mutation` is the mistakes that tests must notice.
 //!
 //! Nothing but the writer thread ever writes to a segment that readers know; the keeper thread
 //! writes new ones, and overwrites in them what was erased while it did.
