@@ -19,6 +19,8 @@ pub(super) struct Gate {
 struct GateState {
     closed: bool,
     waiting: usize,
+    open_files: usize,
+    most_open_files: usize,
 }
 
 impl Gate {
@@ -33,6 +35,11 @@ impl Gate {
 
     pub(super) fn somebody_waits(&self) -> bool {
         self.state.lock().unwrap().waiting > 0
+    }
+
+    /// The most files that were open at once.
+    pub(super) fn most_open_files(&self) -> usize {
+        self.state.lock().unwrap().most_open_files
     }
 
     fn pass(&self) {
@@ -54,6 +61,21 @@ pub(super) struct GatedMedium {
 #[derive(Debug)]
 struct GatedFile(Arc<dyn MediumFile>, Arc<Gate>);
 
+impl GatedFile {
+    fn opened(file: Arc<dyn MediumFile>, gate: &Arc<Gate>) -> Arc<dyn MediumFile> {
+        let mut state = gate.state.lock().unwrap();
+        state.open_files += 1;
+        state.most_open_files = state.most_open_files.max(state.open_files);
+        Arc::new(Self(file, gate.clone()))
+    }
+}
+
+impl Drop for GatedFile {
+    fn drop(&mut self) {
+        self.1.state.lock().unwrap().open_files -= 1;
+    }
+}
+
 impl Medium for GatedMedium {
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         self.inner.list(folder)
@@ -68,11 +90,11 @@ impl Medium for GatedMedium {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(Arc::new(GatedFile(self.inner.create(name)?, self.gate.clone())))
+        Ok(GatedFile::opened(self.inner.create(name)?, &self.gate))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(Arc::new(GatedFile(self.inner.open(name)?, self.gate.clone())))
+        Ok(GatedFile::opened(self.inner.open(name)?, &self.gate))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -1,19 +1,17 @@
 //! Index files: a log opens by them as it does without, whatever happened to them or beside them.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::Arc;
 
-use super::{event_texts, read_all};
+use super::{
+    event_texts,
+    gate::{Gate, GatedMedium},
+    read_all,
+};
 use crate::simulator::{CrashMedium, Mutation};
 use crate::{
     AppendOptions, Batch, Budget, DiskConfig, DiskLog, Durability, Filter, IdempotencyKey, Limits,
     Log as _, NewEvent, OpenReport, Position, ReadError, ReadRange, Retention, Topic,
-    disk::{Medium, MediumFile, index_file::name_of},
+    disk::{Medium as _, index_file::name_of},
 };
 
 fn config() -> DiskConfig {
@@ -247,19 +245,19 @@ async fn an_index_file_that_counts_what_the_log_no_longer_has_is_not_believed() 
 /// A copy of a log grew, and its segments were copied back without the files beside them.
 #[tokio::test]
 async fn an_index_file_of_another_life_is_not_believed_however_far_this_one_goes() {
-    let medium = ModelledPair::new().await;
+    let medium = TwoLives::new().await;
     let (log, _) = open(&medium.mixed, counting(5));
     assert_eq!(texts(&log).await, medium.expected);
 }
 
 /// One log and a copy of it, each gone on by itself; then the files of the second with an index
 /// file of the first.
-struct ModelledPair {
+struct TwoLives {
     mixed: Arc<CrashMedium>,
     expected: Vec<String>,
 }
 
-impl ModelledPair {
+impl TwoLives {
     async fn new() -> Self {
         let first = CrashMedium::new();
         let (log, _) = open(&first, counting(5));
@@ -319,87 +317,6 @@ async fn keys_of_large_batches_are_known_after_a_restart_by_whatever_way_it_open
     }
 }
 
-/// A medium that counts how many of its files are open.
-#[derive(Debug)]
-struct Counting {
-    inner: Arc<CrashMedium>,
-    open: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
-}
-
-#[derive(Debug)]
-struct Counted(Arc<dyn MediumFile>, Arc<AtomicUsize>);
-
-impl Counting {
-    fn counted(&self, file: Arc<dyn MediumFile>) -> Arc<dyn MediumFile> {
-        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(open, Ordering::SeqCst);
-        Arc::new(Counted(file, self.open.clone()))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.1.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Medium for Counting {
-    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        self.inner.list(folder)
-    }
-
-    fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.inner.load(name)
-    }
-
-    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.inner.replace(name, content)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(self.counted(self.inner.create(name)?))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(self.counted(self.inner.open(name)?))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
-    }
-
-    fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        self.inner.sync_folder(folder)
-    }
-}
-
-impl MediumFile for Counted {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_at(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.truncate(len)
-    }
-}
-
 /// A log of thousands of segments opens with few file descriptors.
 #[tokio::test]
 async fn few_files_are_open_at_once_however_many_segments_there_are() {
@@ -411,10 +328,10 @@ async fn few_files_are_open_at_once_however_many_segments_there_are() {
     log.close().await;
     assert!(index_files(&inner).len() >= 12, "{:?}", index_files(&inner));
     for inner in [inner.copied(), without_index_files(&inner)] {
-        let (open, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let medium = Arc::new(Counting { inner, open, most: most.clone() });
+        let gate = Arc::<Gate>::default();
+        let medium = Arc::new(GatedMedium { inner, gate: gate.clone() });
         let (log, _) = DiskLog::open(medium, counting(1000)).unwrap();
-        assert!(most.load(Ordering::SeqCst) <= 4, "{} files", most.load(Ordering::SeqCst));
+        assert!(gate.most_open_files() <= 4, "{} files", gate.most_open_files());
         drop(log);
     }
 }
