@@ -58,26 +58,30 @@ pub(crate) async fn note(state: &dyn State, now: &Noted) -> Result<(), StateErro
     Ok(())
 }
 
-/// How the limits by which a log was last kept differ from these, in words; `None` if nobody noted
-/// them.
-pub(crate) async fn difference(
-    state: &dyn State,
-    now: &Noted,
-) -> Result<Option<Difference>, StateError> {
-    let Some((noted, _)) = state.get(KEY).await? else { return Ok(None) };
-    let noted = String::from_utf8_lossy(&noted).into_owned();
-    let missing = |of: &str, from: &str| -> Vec<String> {
-        of.lines().filter(|line| !from.lines().any(|l| l == *line)).map(str::to_owned).collect()
-    };
-    let (was, is) = (missing(&noted, &now.0), missing(&now.0, &noted));
-    let same = noted == now.0;
-    Ok(Some(if same { Difference::None } else { Difference::Some(was.join("; "), is.join("; ")) }))
+/// The limits by which a log was last kept, beside others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nobody noted them.
+    Unknown,
+    Same,
+    /// What only those say, and what only the others.
+    Otherwise(String, String),
 }
 
-/// Between two sets of limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Difference {
-    None,
-    /// What only the first says, and what only the second.
-    Some(String, String),
+/// Compares the limits by which a log was last kept with these.
+pub(crate) async fn compare(state: &dyn State, these: &Noted) -> Result<Kept, StateError> {
+    let Some((noted, _)) = state.get(KEY).await? else { return Ok(Kept::Unknown) };
+    let noted = String::from_utf8_lossy(&noted);
+    if noted == these.0 {
+        return Ok(Kept::Same);
+    }
+    Ok(Kept::Otherwise(only_in(&noted, &these.0), only_in(&these.0, &noted)))
+}
+
+/// The lines of one that the other does not have.
+fn only_in(one: &str, other: &str) -> String {
+    let lines: Vec<&str> =
+        one.lines().filter(|line| !other.lines().any(|known| known == *line)).collect();
+    // The first rule that fits a topic counts, so their order matters.
+    if lines.is_empty() { "in another order".into() } else { lines.join("; ") }
 }

@@ -16,7 +16,7 @@ use crate::{
     config::{retention::retention, units::millis},
     control::{COMPACT, socket},
     failure::Failure,
-    limits::{self, Difference, Noted},
+    limits::{self, Kept, Noted},
 };
 
 /// A server that says nothing for so long is not waited for.
@@ -37,7 +37,7 @@ pub(super) async fn compact(
             by_server(server).await?;
             let state = FileState::new(FsMedium::look(folder));
             let these = Noted::new(&retention(kept, rules), millis(kept.idempotency_window));
-            if let Ok(Some(Difference::Some(..))) = limits::difference(&state, &these).await {
+            if let Ok(Kept::Otherwise(..)) = limits::compare(&state, &these).await {
                 eprintln!("eventwall: done by the limits of the server that uses the log");
             }
         }
@@ -147,15 +147,15 @@ async fn open(folder: &Path, config: DiskConfig) -> Result<DiskLog, Failure> {
     })?;
     let state = FileState::new(medium.clone());
     let these = Noted::new(&config.retention, config.idempotency_window);
-    let difference = limits::difference(&state, &these).await;
-    match difference.map_err(|error| Failure::data(error.to_string()))? {
-        Some(Difference::None) => {}
-        Some(Difference::Some(was, is)) => {
+    let kept = limits::compare(&state, &these).await;
+    match kept.map_err(|error| Failure::data(error.to_string()))? {
+        Kept::Same => {}
+        Kept::Otherwise(was, is) => {
             return Err(Failure::usage(format!(
                 "the server that last used this log kept it by other limits ({was}) than these ({is}): name its settings file with --config, or give the same flags; or start it, and compact then"
             )));
         }
-        None => {
+        Kept::Unknown => {
             return Err(Failure::usage(
                 "nothing says by which limits this log was kept: start its server once, which notes them, and compact then",
             ));
