@@ -98,7 +98,7 @@ impl CatchUps {
         kept.push_back(Kept { filter: filter.clone(), at: now, bytes, read: read.clone() });
         let mut all: usize = kept.iter().map(|kept| kept.bytes).sum();
         while let Some(oldest) = kept.front()
-            && (kept.len() > KEPT || all > KEPT_BYTES || oldest.at + KEPT_FOR <= now)
+            && (kept.len() > KEPT || all > KEPT_BYTES)
         {
             all -= oldest.bytes;
             kept.pop_front();

@@ -52,7 +52,7 @@ impl Model {
         }
     }
 
-    /// An event is in the log; `given` says that its position was just given to it.
+    /// An event is in the log, at a position that was given out just now.
     pub(super) fn published(&mut self, event: Event) -> Result<(), String> {
         let position = event.id.position;
         if position <= self.highest {

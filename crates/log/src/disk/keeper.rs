@@ -205,7 +205,6 @@ impl Keeper {
                 std::mem::take(&mut *waiters.lock().unwrap_or_else(PoisonError::into_inner));
             self.hurry = !waiting.is_empty();
             self.thorough = waiting.iter().any(|(_, thorough)| *thorough);
-            self.begin_effort();
             let done = if self.hurry || every.is_some() { self.pass() } else { Ok(()) };
             for (waiter, _) in waiting {
                 let _ = waiter.send(done.clone());
@@ -219,12 +218,13 @@ impl Keeper {
     fn begin_effort(&self) {
         let index = self.index.read();
         let bytes = |segment: &Segment| {
-            let rewritten = segment.unscrubbed || index.live_bytes(segment) < segment.len;
+            let live = self.live.get(&segment.name);
+            let rewritten = segment.unscrubbed || live.is_some_and(|live| *live < segment.len);
             let known = matches!(segment.indexed, Some(Indexed::Checked | Indexed::Damaged));
             let read = u64::from(rewritten) + u64::from(rewritten || !known);
             read * segment.len
         };
-        let of = if self.hurry { index.sealed().iter().map(bytes).sum() } else { 0 };
+        let of = index.sealed().iter().map(bytes).sum();
         self.effort.of.store(of, Ordering::Relaxed);
         self.effort.done.store(0, Ordering::Relaxed);
     }
@@ -252,6 +252,9 @@ impl Keeper {
         let expired = self.expire();
         let recounted = self.recount();
         self.look_at_segments();
+        if self.hurry {
+            self.begin_effort();
+        }
         let (shrunk, compacted) =
             if self.distrusts { (Ok(()), Ok(())) } else { (self.shrink(), self.compact()) };
         let indexed = self.index_segments();
