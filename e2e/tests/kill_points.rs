@@ -12,11 +12,10 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
 };
 
 use eventwall_testkit::{
-    Connection, DEADLINE, Follower, Server, Setup, eventwall, get_json, history, post, run,
+    Connection, Follower, Server, Setup, eventwall, get_json, history, post, run, until,
 };
 use rand::{SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 
@@ -98,17 +97,12 @@ fn traced(addr: SocketAddr, data: &Path, config: &str, end: End) -> Child {
 
 /// A connection to the server once it answers; `None` if it is gone before.
 fn connect(server: &mut Child, addr: SocketAddr) -> Option<Connection> {
-    let end = Instant::now() + DEADLINE;
-    loop {
-        if let Ok(connection) = Connection::open(addr) {
-            return Some(connection);
-        }
-        if server.try_wait().unwrap().is_some() {
-            return None;
-        }
-        assert!(Instant::now() < end, "the server does not answer");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    let mut connected = None;
+    until("the server answers or is gone", || {
+        connected = Connection::open(addr).ok();
+        connected.is_some() || server.try_wait().unwrap().is_some()
+    });
+    connected
 }
 
 /// Publishes on one connection; `None` once the line breaks.

@@ -88,17 +88,24 @@ fn peak_while(pid: u32, work: impl FnOnce()) -> u64 {
     peak.load(Ordering::SeqCst)
 }
 
-#[test]
-fn very_many_replay_from_disk_at_once_in_bounded_memory() {
-    let (subscribers, events) = size();
+/// A server with so many events, an id before them, and the memory in KiB that it takes with so many
+/// subscribers of another topic.
+fn with_history(subscribers: usize, events: usize) -> (Server, String, u64) {
     allow_files(2 * subscribers as u64 + 1000);
     // A window that holds next to nothing of it.
     let server = Setup::default().arg("--window-bytes").arg("64KiB").start();
     let start = post(server.addr, "/topics/t", "start");
     publish(&server, "t", 0..events);
     let idle: Vec<_> = (0..subscribers).map(|_| follow(&server, "other", &start)).collect();
-    let before = memory_kib(server.pid());
+    let memory = memory_kib(server.pid());
     drop(idle);
+    (server, start, memory)
+}
+
+#[test]
+fn very_many_replay_from_disk_at_once_in_bounded_memory() {
+    let (subscribers, events) = size();
+    let (server, start, before) = with_history(subscribers, events);
     let live = events / 10;
     let began = Instant::now();
     let peak = peak_while(server.pid(), || {
@@ -122,15 +129,9 @@ fn very_many_replay_from_disk_at_once_in_bounded_memory() {
 #[test]
 fn very_many_that_stop_reading_amid_a_replay_take_bounded_memory_and_go_on_exactly() {
     let (subscribers, events) = size();
-    allow_files(2 * subscribers as u64 + 1000);
-    let server = Setup::default().arg("--window-bytes").arg("64KiB").start();
-    let start = post(server.addr, "/topics/t", "start");
     // More than sockets hold by themselves.
     let events = events.max(20_000);
-    publish(&server, "t", 0..events);
-    let idle: Vec<_> = (0..subscribers).map(|_| follow(&server, "other", &start)).collect();
-    let before = memory_kib(server.pid());
-    drop(idle);
+    let (server, start, before) = with_history(subscribers, events);
     let mut stuck: Vec<_> = Vec::new();
     let peak = peak_while(server.pid(), || {
         stuck = (0..subscribers).map(|_| follow(&server, "t", &start)).collect();
