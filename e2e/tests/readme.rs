@@ -101,6 +101,24 @@ fn the_two_commands_are_there_and_exist() {
     assert!(!README.contains("_BUILD") && !README.contains("_TEST"), "a placeholder was left");
 }
 
+/// A bare `cargo run` finds one program to run, the README's: with two it would run none.
+#[test]
+fn cargo_run_is_the_server() {
+    let mut cargo = Command::new(std::env::var("CARGO").unwrap());
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let output = cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap();
+    let workspace: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let list = |value: &serde_json::Value| value.as_array().unwrap().clone();
+    let default = list(&workspace["workspace_default_members"]);
+    let packages = list(&workspace["packages"]).into_iter();
+    let targets = packages.filter(|p| default.contains(&p["id"])).flat_map(|p| list(&p["targets"]));
+    let programs: Vec<_> = targets
+        .filter(|target| list(&target["kind"]).contains(&"bin".into()))
+        .map(|target| target["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(programs, ["eventwall"]);
+}
+
 /// Every file that the documents point to is there.
 #[test]
 fn links_lead_somewhere() {
