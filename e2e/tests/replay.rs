@@ -5,7 +5,6 @@
 
 use std::{
     io::Read as _,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -72,20 +71,18 @@ fn read_all(connection: &mut Connection, end: usize) -> Duration {
 }
 
 /// The most memory that a process takes while something is done, in KiB.
-fn peak_while(pid: u32, work: impl FnOnce()) -> u64 {
-    let (done, peak) = (AtomicBool::new(false), AtomicU64::new(memory_kib(pid)));
+fn peak_while(pid: u32, work: impl FnOnce() + Send) -> u64 {
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                peak.fetch_max(memory_kib(pid), Ordering::SeqCst);
-                // How often it looks, not something that it waits for.
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        work();
-        done.store(true, Ordering::SeqCst);
-    });
-    peak.load(Ordering::SeqCst)
+        let working = scope.spawn(work);
+        let mut peak = memory_kib(pid);
+        // Ends with the work however that ends, so that a failure in it is told, not waited for.
+        while !working.is_finished() {
+            peak = peak.max(memory_kib(pid));
+            // How often it looks, not something that it waits for.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        peak.max(memory_kib(pid))
+    })
 }
 
 /// A server with so many events, an id before them, and the memory in KiB that it takes with so many
