@@ -192,9 +192,10 @@ impl Drop for Hub {
 }
 
 impl Shared {
-    /// At the end of the log, with the tail that is to be followed from there.
+    /// At the end of the log, or as far before it as costs nothing, with the tail that is to be
+    /// followed from there.
     pub(crate) fn new(log: Arc<dyn Log>, config: &HubConfig) -> (Arc<Self>, Tail) {
-        let end = log.end();
+        let end = log.recent();
         let tail = log.tail(end);
         let shared = Self {
             log,

@@ -85,9 +85,10 @@ impl Hub {
         count: usize,
         limit: usize,
     ) -> Result<EventPage, StartError> {
-        let (log, epochs) = (&self.shared.log, self.shared.log.epochs());
+        let log = &self.shared.log;
+        let resolved = log.resolve(before).await;
         let end = log.end();
-        let (bound, exact) = match epochs.resolve(before, end) {
+        let (bound, exact) = match resolved {
             Resolution::At(position) => (position, true),
             Resolution::Beyond { end } => (end.next(), false),
             Resolution::Unknown => (end.next(), false),

@@ -96,9 +96,12 @@ async fn resume(
     id: Result<EventId, String>,
     live_at: Option<Position>,
 ) -> Result<Started, StartError> {
+    // Not at the end at the start of this request: the id may be newer than that.
+    let resolved = match &id {
+        Ok(id) => Ok(log.resolve(id).await),
+        Err(text) => Err(text),
+    };
     let (epochs, from_log) = (log.epochs(), log.retention().limits_topics());
-    // Not the end at the start of this request: the id may be newer than that.
-    let resolved = id.as_ref().map(|id| epochs.resolve(id, log.end()));
     let (position, reason) = match resolved {
         Ok(Resolution::At(position)) => {
             let cursor = Cursor::new(position, filter);

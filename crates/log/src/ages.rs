@@ -5,33 +5,43 @@ use crate::{Clock, Millis, Position, Record, Retention};
 
 /// One `max_age`, and how far its events are hidden.
 #[derive(Debug, Clone)]
-pub(crate) struct AgeScan {
-    pub(crate) max_age: Millis,
+pub struct AgeScan {
+    /// In milliseconds.
+    pub max_age: Millis,
     /// Everything up to here was looked at.
-    pub(crate) after: Position,
+    pub after: Position,
     /// The time of the event after that, if it is known: until that is too old, nothing is.
-    pub(crate) next: Millis,
+    pub next: Millis,
 }
 
 impl AgeScan {
     /// Whether an event of this time is too old.
-    pub(crate) fn is_over(&self, time: Millis, now: Millis) -> bool {
+    #[must_use]
+    pub fn is_over(&self, time: Millis, now: Millis) -> bool {
         time.saturating_add(self.max_age) < now
     }
 }
 
 /// Every `max_age` of a log, and the time by which they are counted.
 #[derive(Clone)]
-pub(crate) struct Ages {
-    pub(crate) scans: Vec<AgeScan>,
+pub struct Ages {
+    /// One for each `max_age`.
+    pub scans: Vec<AgeScan>,
     clock: AgeClock,
     uptime: Clock,
     now: Millis,
 }
 
+impl std::fmt::Debug for Ages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ages").field("scans", &self.scans).finish_non_exhaustive()
+    }
+}
+
 impl Ages {
     /// Begins at a time that is known to have been, such as that of the last event.
-    pub(crate) fn new(retention: &Retention, known: Millis, uptime: Clock) -> Self {
+    #[must_use]
+    pub fn new(retention: &Retention, known: Millis, uptime: Clock) -> Self {
         let clock = AgeClock::new(known, uptime());
         let mut ages = Self { scans: Vec::new(), clock, uptime, now: known };
         ages.set(retention);
@@ -39,19 +49,20 @@ impl Ages {
     }
 
     /// From now on other ages hold.
-    pub(crate) fn set(&mut self, retention: &Retention) {
+    pub fn set(&mut self, retention: &Retention) {
         let scan = |max_age| AgeScan { max_age, after: Position::START, next: 0 };
         self.scans = retention.ages().into_iter().map(scan).collect();
     }
 
     /// The time to count ages by, when the clock says `wall`.
-    pub(crate) fn now(&mut self, wall: Millis, max_step: Millis) -> Millis {
+    pub fn now(&mut self, wall: Millis, max_step: Millis) -> Millis {
         self.now = self.clock.now(wall, (self.uptime)(), max_step);
         self.now
     }
 
     /// Whether an event is older than `max_age`.
-    pub(crate) fn is_expired(&self, record: &Record, max_age: Option<Millis>) -> bool {
+    #[must_use]
+    pub fn is_expired(&self, record: &Record, max_age: Option<Millis>) -> bool {
         max_age.is_some_and(|max| record.time.saturating_add(max) < self.now)
     }
 }

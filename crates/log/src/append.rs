@@ -76,7 +76,10 @@ impl Batch {
     }
 
     /// Refuses fields that would make memory bounds meaningless.
-    pub(crate) fn check_fields(&self) -> Result<(), AppendError> {
+    ///
+    /// # Errors
+    /// Naming the field.
+    pub fn check_fields(&self) -> Result<(), AppendError> {
         for event in &self.0 {
             for (field, value) in
                 [("name", &event.event), ("by", &event.by), ("source id", &event.source_id)]
@@ -174,6 +177,22 @@ pub enum AppendError {
     FieldTooLong {
         /// Which one.
         field: &'static str,
+    },
+    /// It is larger than this log can take.
+    #[error(
+        "the event is {bytes} bytes large with its fields, and this log takes at most {max}: make it smaller"
+    )]
+    TooLarge {
+        /// What it takes.
+        bytes: usize,
+        /// What it may.
+        max: usize,
+    },
+    /// This kind of log cannot do what was asked: see [`Capabilities`](crate::Capabilities).
+    #[error("this log cannot {what}")]
+    Unsupported {
+        /// What.
+        what: &'static str,
     },
     /// The log could not store it.
     #[error("the log could not store the event ({reason}); it is not kept")]

@@ -11,11 +11,13 @@ const DIVISIONS: u64 = 32;
 
 /// Some successive events of one topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// The last of them.
-    pub(crate) last: Position,
-    pub(crate) events: u64,
-    pub(crate) bytes: u64,
+    pub last: Position,
+    /// How many.
+    pub events: u64,
+    /// What they take, as the log counts it.
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

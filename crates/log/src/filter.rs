@@ -68,6 +68,18 @@ impl Filter {
 }
 
 impl Selection {
+    /// The topics that it names.
+    #[must_use]
+    pub fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    /// Its patterns.
+    #[must_use]
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
     fn matches(&self, topic: &Topic) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
         known.unwrap_or_else(|| {

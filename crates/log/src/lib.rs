@@ -50,6 +50,16 @@ pub use state::{FileState, MemoryState, State, StateError};
 pub use tail::Tail;
 pub use topic::{MAX_TOPIC_BYTES, Topic, TopicError};
 
+/// What a kind of log is built from, for those who write one elsewhere.
+pub mod kit {
+    pub use crate::{
+        ages::{AgeScan, Ages},
+        buckets::Bucket,
+        log::{PageBuilder, last_id},
+        topics::{Known, Reach, Topics},
+    };
+}
+
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = u64;
 

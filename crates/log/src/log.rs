@@ -7,7 +7,7 @@ use futures_core::future::BoxFuture;
 
 use crate::{
     AppendError, AppendOptions, Appended, Batch, Epochs, EventId, Filter, Millis, Position, Record,
-    Retention, Tail, Topic,
+    Resolution, Retention, Tail, Topic,
 };
 
 /// One ordered, append-only log of events of all topics.
@@ -97,6 +97,18 @@ pub trait Log: fmt::Debug + Send + Sync {
 
     /// Its epochs now.
     fn epochs(&self) -> Arc<Epochs>;
+
+    /// Where `id` points. A log whose tail is merely behind what it has acknowledged elsewhere
+    /// catches up first.
+    fn resolve<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Resolution> {
+        Box::pin(async { self.epochs().resolve(id, self.end()) })
+    }
+
+    /// From here on, its newest entries are at hand without being read from far: where a tail
+    /// that begins may warm up.
+    fn recent(&self) -> Position {
+        self.end()
+    }
 
     /// What this kind of log can do.
     fn capabilities(&self) -> Capabilities;
@@ -212,6 +224,10 @@ pub struct Capabilities {
     pub retention_by_pattern: bool,
     /// What it acknowledged survives the process.
     pub durable: bool,
+    /// [`Record::prev`] names the topic's previous event.
+    pub chained: bool,
+    /// The latest event of a `keep = "latest"` topic outlives [`Retention::max_bytes`].
+    pub states_outlive_bytes: bool,
 }
 
 /// Stored bytes that are not what was written.
@@ -251,7 +267,7 @@ impl From<std::io::Error> for ReadError {
 
 /// Budget bookkeeping that every kind of log shares.
 #[derive(Debug)]
-pub(crate) struct PageBuilder {
+pub struct PageBuilder {
     page: Page,
     left: Budget,
 }
@@ -264,7 +280,7 @@ impl Budget {
     }
 
     /// Takes `cost` from what is left; `false` if it no longer fits.
-    pub(crate) fn take(&mut self, cost: usize) -> bool {
+    pub fn take(&mut self, cost: usize) -> bool {
         let fits = self.events > 0 && cost <= self.bytes;
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(cost);
@@ -273,12 +289,14 @@ impl Budget {
 }
 
 impl PageBuilder {
-    pub(crate) fn new(after: Position, budget: Budget) -> Self {
+    /// Nothing yet, after a cursor.
+    #[must_use]
+    pub fn new(after: Position, budget: Budget) -> Self {
         Self { page: Page { examined: after, ..Page::default() }, left: budget }
     }
 
     /// Takes the next entry in order; `false` if it no longer fits.
-    pub(crate) fn push(&mut self, entry: Entry, filter: &Filter) -> bool {
+    pub fn push(&mut self, entry: Entry, filter: &Filter) -> bool {
         let wanted = match &entry {
             Entry::Event(record) => filter.matches(&record.topic),
             Entry::Erasure { .. } => matches!(filter, Filter::All),
@@ -296,16 +314,19 @@ impl PageBuilder {
     }
 
     /// Everything up to `through` was examined.
-    pub(crate) fn examined(&mut self, through: Position) {
+    pub fn examined(&mut self, through: Position) {
         self.page.examined = self.page.examined.max(through);
     }
 
-    pub(crate) fn finish(self, removed: Option<Position>, removals: u64) -> Page {
+    /// With what was lost, and how often.
+    #[must_use]
+    pub fn finish(self, removed: Option<Position>, removals: u64) -> Page {
         Page { removed, removals, ..self.page }
     }
 }
 
 /// The id of the last event of a topic, if any is left: what a condition compares.
-pub(crate) fn last_id(epochs: &Epochs, last: Position, hidden: Position) -> Option<EventId> {
+#[must_use]
+pub fn last_id(epochs: &Epochs, last: Position, hidden: Position) -> Option<EventId> {
     (last > hidden).then(|| epochs.id(last))
 }

@@ -426,6 +426,8 @@ impl Log for MemoryLog {
             conditional_append: true,
             retention_by_pattern: true,
             durable: false,
+            chained: true,
+            states_outlive_bytes: true,
         }
     }
 

@@ -12,7 +12,8 @@ pub struct Record {
     pub position: Position,
     /// When the log took it, by the log's clock; never falls along the log.
     pub time: Millis,
-    /// The position of its topic's previous event, removed or not; 0 if there was none.
+    /// The position of its topic's previous event, removed or not; 0 if there was none, or in a
+    /// log that is not [`chained`](crate::Capabilities::chained).
     pub prev: Position,
     /// Its topic.
     pub topic: Topic,

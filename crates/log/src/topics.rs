@@ -14,11 +14,11 @@ const MAX_EMPTIED: usize = 65_536;
 
 /// How far a topic reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub struct Reach {
     /// The position of its last event, removed or not.
-    pub(crate) last: Position,
+    pub last: Position,
     /// Up to here nothing of it is shown. The topic is empty if this reaches `last`.
-    pub(crate) hidden: Position,
+    pub hidden: Position,
 }
 
 /// Successive events of a topic, taken in as one.
@@ -39,6 +39,19 @@ pub(crate) struct Counted {
     pub(crate) buckets: Buckets,
 }
 
+/// All that is to be remembered of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub topic: Topic,
+    /// See [`Reach`].
+    pub reach: Reach,
+    /// The highest position of it that was lost to retention.
+    pub removed: Position,
+    /// How much it holds, oldest first, if it has a limit of its own.
+    pub held: Vec<Bucket>,
+}
+
 /// One topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct TopicState {
@@ -57,7 +70,7 @@ struct TopicState {
 
 /// All topics that have events, and the emptied ones not yet forgotten.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Topics {
+pub struct Topics {
     known: HashMap<Topic, TopicState>,
     retention: Arc<Retention>,
     emptied: usize,
@@ -65,6 +78,9 @@ pub(crate) struct Topics {
     forgotten: Position,
     /// [`Topics::removals`] when that last grew.
     forgotten_changed: u64,
+    /// Whatever the topic, events up to here may have been lost; and [`Topics::removals`] when
+    /// that last grew.
+    unsure: (Position, u64),
     /// No topic has lost anything after this.
     highest_removed: Position,
     /// How often something was lost.
@@ -122,16 +138,27 @@ impl TopicState {
 }
 
 impl Topics {
-    pub(crate) fn new(retention: Arc<Retention>) -> Self {
+    /// Of an empty log.
+    #[must_use]
+    pub fn new(retention: Arc<Retention>) -> Self {
         Self { retention, ..Self::default() }
     }
 
-    pub(crate) fn retention(&self) -> &Arc<Retention> {
+    /// Counts on from what was counted before: what is lost from now on is news to those who forgave
+    /// that.
+    pub fn go_on_from(&mut self, before: &Self) {
+        self.removals = before.removals;
+    }
+
+    /// The limits that hold.
+    #[must_use]
+    pub fn retention(&self) -> &Arc<Retention> {
         &self.retention
     }
 
     /// How far a topic reaches; of one that is not known, how far all of those may have.
-    pub(crate) fn get(&self, topic: &Topic) -> Reach {
+    #[must_use]
+    pub fn get(&self, topic: &Topic) -> Reach {
         let forgotten = Reach { last: self.forgotten, hidden: self.forgotten };
         let known = self.known.get(topic);
         known.map_or(forgotten, |state| Reach { last: state.last, hidden: state.hidden })
@@ -145,19 +172,21 @@ impl Topics {
     }
 
     /// The limits of a topic.
-    pub(crate) fn limits(&self, topic: &Topic) -> Limits {
+    #[must_use]
+    pub fn limits(&self, topic: &Topic) -> Limits {
         let known = self.known.get(topic).map(|state| state.limits);
         known.unwrap_or_else(|| self.retention.limits_of(topic))
     }
 
     /// Whether an event is shown.
-    pub(crate) fn shows(&self, topic: &Topic, position: Position) -> bool {
+    #[must_use]
+    pub fn shows(&self, topic: &Topic, position: Position) -> bool {
         let hidden = self.known.get(topic).map_or(self.forgotten, |state| state.hidden);
         position > hidden
     }
 
     /// An event of so many bytes came in at `position`; `prev` is what its record says.
-    pub(crate) fn added(&mut self, topic: &Topic, position: Position, prev: Position, bytes: u64) {
+    pub fn added(&mut self, topic: &Topic, position: Position, prev: Position, bytes: u64) {
         let held = Bucket { last: position, events: 1, bytes };
         self.take_in(topic, prev, |state| state.added(held));
     }
@@ -234,19 +263,20 @@ impl Topics {
     }
 
     /// The name as it is kept here, so that it is kept once.
-    pub(crate) fn interned(&self, topic: Topic) -> Topic {
+    #[must_use]
+    pub fn interned(&self, topic: Topic) -> Topic {
         self.known.get_key_value(&topic).map_or(topic, |(known, _)| known.clone())
     }
 
     /// Retention removed the topic's events up to `position`.
-    pub(crate) fn removed(&mut self, topic: &Topic, position: Position) {
+    pub fn removed(&mut self, topic: &Topic, position: Position) {
         self.change(topic, |state| state.hide(position));
         self.forget_excess();
     }
 
     /// From now on other limits hold. `held` says, oldest first, what the log has of each topic
     /// that is shown.
-    pub(crate) fn set_retention(
+    pub fn set_retention(
         &mut self,
         retention: Arc<Retention>,
         held: impl Iterator<Item = (Topic, Bucket)>,
@@ -271,7 +301,7 @@ impl Topics {
     }
 
     /// Nothing of any topic is left up to `position`, and nobody knows what there was.
-    pub(crate) fn forget_up_to(&mut self, position: Position) {
+    pub fn forget_up_to(&mut self, position: Position) {
         if position > self.forgotten {
             self.removals += 1;
             self.forgotten_changed = self.removals;
@@ -280,14 +310,26 @@ impl Topics {
         self.highest_removed = self.highest_removed.max(position);
     }
 
+    /// Events up to `position` may have been lost, of any topic: what is left is shown, and whoever
+    /// has not passed it has a gap.
+    pub fn unsure_up_to(&mut self, position: Position) {
+        if position > self.unsure.0 {
+            self.removals += 1;
+            self.unsure = (position, self.removals);
+            self.highest_removed = self.highest_removed.max(position);
+        }
+    }
+
     /// How often something was lost so far.
-    pub(crate) fn removals(&self) -> u64 {
+    #[must_use]
+    pub fn removals(&self) -> u64 {
         self.removals
     }
 
     /// The highest position after `after` at which an event that `filter` matches was lost, of
     /// topics that have lost something since there were `forgives` removals.
-    pub(crate) fn removed_after(
+    #[must_use]
+    pub fn removed_after(
         &self,
         filter: &Filter,
         after: Position,
@@ -313,11 +355,13 @@ impl Topics {
                 matching.map(|(_, state)| news(state)).max().max(Some(forgotten))
             }
         };
-        highest.filter(|removed| *removed > after)
+        let unsure = if self.unsure.1 > forgives { self.unsure.0 } else { Position::START };
+        highest.max(Some(unsure)).filter(|removed| *removed > after)
     }
 
     /// The topics that have events left and that `filter` matches.
-    pub(crate) fn matching(&self, filter: &Filter) -> Vec<Topic> {
+    #[must_use]
+    pub fn matching(&self, filter: &Filter) -> Vec<Topic> {
         let has_events = |topic: &&Topic| self.known.get(*topic).is_some_and(|t| !t.is_empty());
         match filter {
             Filter::Topics(topics) => topics.iter().filter(has_events).cloned().collect(),
@@ -332,6 +376,33 @@ impl Topics {
     pub(crate) fn watermarks(&self) -> (impl Iterator<Item = (&Topic, Position)>, Position) {
         let empty = self.known.iter().filter(|(_, state)| state.is_empty());
         (empty.map(|(topic, t)| (topic, t.last)), self.forgotten)
+    }
+
+    /// What is to be remembered of each topic, and up to where those that are forgotten, and any,
+    /// may have lost events.
+    pub fn known(&self) -> (impl Iterator<Item = Known> + '_, Position, Position) {
+        let known = self.known.iter().map(|(topic, state)| Known {
+            topic: topic.clone(),
+            reach: Reach { last: state.last, hidden: state.hidden },
+            removed: state.removed,
+            held: state.buckets.iter().flat_map(|b| b.iter().copied()).collect(),
+        });
+        (known, self.forgotten, self.unsure.0)
+    }
+
+    /// Takes in what was remembered of a topic elsewhere, by the same limits, at a later point of
+    /// the log than what is known here.
+    pub fn learn(&mut self, known: Known) {
+        self.enter(&known.topic);
+        self.change(&known.topic, |state| {
+            state.last = state.last.max(known.reach.last);
+            state.hidden = state.hidden.max(known.reach.hidden);
+            state.removed = state.removed.max(known.removed);
+            if let Some(buckets) = &mut state.buckets {
+                **buckets = known.held.into_iter().collect();
+            }
+        });
+        self.forget_excess();
     }
 
     /// Recalls an emptied topic. One with later events knows better by itself.

@@ -14,7 +14,7 @@ pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<Statu
         .parse()
         .map_err(|error: eventwall_log::IdError| Problem::bad_request(error.to_string()))?;
     let log = app.hub.log();
-    let Resolution::At(position) = log.epochs().resolve(&id, log.end()) else {
+    let Resolution::At(position) = log.resolve(&id).await else {
         return Err(unknown(&id));
     };
     if !app

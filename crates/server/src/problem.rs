@@ -97,6 +97,8 @@ pub fn append_problem(error: &AppendError) -> Problem {
         }
         AppendError::KeyReused => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
         AppendError::FieldTooLong { .. } => Problem::bad_request(detail),
+        AppendError::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+        AppendError::Unsupported { .. } => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
         AppendError::OutcomeUnknown { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .with("outcome", "unknown")
             .retry_after(5),

@@ -10,6 +10,7 @@
 mod binary;
 mod follower;
 mod http;
+mod nats;
 mod process;
 mod server;
 mod wait;
@@ -17,6 +18,7 @@ mod wait;
 pub use binary::{eventwall, run};
 pub use follower::{Follower, Seen};
 pub use http::{Connection, Response, get, get_json, history, post, request, stream};
+pub use nats::{Nats, NatsCluster, NatsSetup, NatsVersion};
 pub use process::{allow_files, memory_kib};
 pub use server::{Server, Setup};
 pub use wait::{DEADLINE, until};

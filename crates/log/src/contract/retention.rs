@@ -71,6 +71,9 @@ pub async fn a_state_is_its_latest_event_and_no_gap(log: Tested) {
 }
 
 pub async fn states_survive_the_limit_on_bytes(log: Tested) {
+    if !log.capabilities().states_outlive_bytes {
+        return;
+    }
     if !limit(&log, |retention| retention.rules.push(latest("state/*"))) {
         return;
     }
@@ -107,6 +110,9 @@ pub async fn the_newest_events_of_a_topic_stay(log: Tested) {
     assert_eq!(gap(&log, &["long"], Position::START).await, None);
     let back = log.read_back(&topic("short/a"), None, Budget::events(9)).await.expect("readable");
     assert_eq!((back.events.len(), back.more), (5, false));
+    if !log.capabilities().atomic_batches {
+        return;
+    }
     let batch = Batch::new((0..12).map(|n| event("short/b", n.to_string())).collect());
     log.append(batch.expect("not empty"), AppendOptions::default()).await.expect("acknowledged");
     assert_eq!(left(&log, "short/b").await, ["7", "8", "9", "10", "11"], "of a batch too");
@@ -220,12 +226,15 @@ pub async fn a_tail_sees_what_is_hidden_at_once(log: Tested) {
         return;
     }
     let mut tail = log.tail(log.end());
-    let batch = Batch::new((0..3).map(|n| event("state", n.to_string())).collect());
-    log.append(batch.expect("not empty"), AppendOptions::default()).await.expect("acknowledged");
-    let page = tokio::time::timeout(DEADLINE, tail.next()).await.expect("in time");
-    let page = page.expect("readable").expect("open");
-    let is_event = |entry: &&Entry| matches!(entry, Entry::Event(_));
-    assert_eq!(page.entries.iter().filter(is_event).count(), 3);
-    assert_eq!(page.removed, None);
+    for n in 0..3 {
+        publish(&log, "state", n.to_string()).await;
+    }
+    let mut seen = 0;
+    while seen < 3 {
+        let page = tokio::time::timeout(DEADLINE, tail.next()).await.expect("in time");
+        let page = page.expect("readable").expect("open");
+        seen += page.entries.iter().filter(|entry| matches!(entry, Entry::Event(_))).count();
+        assert_eq!(page.removed, None);
+    }
     assert_eq!(left(&log, "state").await, ["2"]);
 }

@@ -329,6 +329,8 @@ impl Log for DiskLog {
             conditional_append: true,
             retention_by_pattern: true,
             durable: true,
+            chained: true,
+            states_outlive_bytes: true,
         }
     }
 

@@ -1,0 +1,238 @@
+//! The log of a hub whose nodes share a NATS JetStream stream.
+
+use std::sync::{Arc, PoisonError};
+
+use eventwall_log::{
+    AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Epochs, EventId,
+    Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Resolution, Retention, Tail,
+    Topic, kit::last_id,
+};
+use futures_core::future::BoxFuture;
+use tokio::{sync::Mutex, task::JoinHandle};
+
+use crate::{
+    back::read_back,
+    config::JetStreamConfig,
+    follow::{begin, follow},
+    index::{Index, View},
+    keeper::{self, Keeper, keep},
+    nats::{Nats, OpenError},
+    publish::append,
+    runs::Runs,
+    shared::Shared,
+};
+
+/// A node's view of the log that all nodes of a hub share. Its tasks end with it.
+#[derive(Debug)]
+pub struct JetStreamLog {
+    pub(crate) shared: Arc<Shared>,
+    keeper: Arc<Mutex<Keeper>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl JetStreamLog {
+    /// Joins the hub, or makes it, and reads what is needed to answer at once.
+    ///
+    /// # Errors
+    /// If the servers cannot be reached, or what is there cannot be used; in words for whoever
+    /// started the node.
+    pub async fn open(config: JetStreamConfig) -> Result<Self, OpenError> {
+        let nats = Nats::open(&config).await?;
+        let failed = |reason: String| OpenError::Failed { url: config.url.to_string(), reason };
+        keeper::agree(&nats, &config).await?;
+        let clocks = config.clocks();
+        let index = Index::new(config.retention.clone(), Runs::new(String::new()), clocks);
+        let shared = Shared::new(nats, index);
+        let mut session = begin(&shared, true).await.map_err(failed)?;
+        session.catch_up(&shared).await.map_err(failed)?;
+        let mut keeper = Keeper::default();
+        keeper.round(&shared, false).await.map_err(failed)?;
+        let keeper = Arc::new(Mutex::new(keeper));
+        let tasks = vec![
+            tokio::spawn(follow(shared.clone(), session)),
+            tokio::spawn(keep(shared.clone(), keeper.clone())),
+        ];
+        Ok(Self { shared, keeper, tasks })
+    }
+}
+
+impl Drop for JetStreamLog {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// What a reader is told when the servers do not answer.
+pub(crate) fn unreadable(why: String) -> ReadError {
+    ReadError::Io(why)
+}
+
+impl Log for JetStreamLog {
+    fn append(
+        &self,
+        batch: Batch,
+        options: AppendOptions,
+    ) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        // What was sent goes on if nobody waits for it any more.
+        Box::pin(append(&self.shared, batch, options))
+    }
+
+    fn read(
+        &self,
+        range: ReadRange,
+        filter: &Filter,
+        budget: Budget,
+    ) -> BoxFuture<'_, Result<Page, ReadError>> {
+        let filter = filter.clone();
+        Box::pin(async move {
+            let page = self.shared.page(range, &filter, (budget, View::Kept)).await;
+            page.map_err(unreadable)
+        })
+    }
+
+    fn read_back(
+        &self,
+        topic: &Topic,
+        before: Option<Position>,
+        budget: Budget,
+    ) -> BoxFuture<'_, Result<BackPage, ReadError>> {
+        let topic = topic.clone();
+        Box::pin(async move {
+            let before = before.unwrap_or(Position(u64::MAX));
+            read_back(&self.shared, topic, before, budget).await.map_err(unreadable)
+        })
+    }
+
+    fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
+        let mut index = self.shared.index();
+        index.expire();
+        let reach = index.topics.get(topic);
+        let last = last_id(&index.epochs, reach.last, reach.hidden);
+        Box::pin(async { Ok(last) })
+    }
+
+    fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>> {
+        let mut index = self.shared.index();
+        index.expire();
+        let topics = index.topics.matching(filter);
+        Box::pin(async { Ok(topics) })
+    }
+
+    fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
+        Box::pin(async move {
+            let found =
+                self.shared.source.first_since(&self.shared.nats, i128::from(time) * 1_000_000);
+            let found = found.await.map_err(unreadable)?;
+            let index = self.shared.index();
+            Ok(found.map_or(index.end, |seq| index.runs.position(seq).before()))
+        })
+    }
+
+    fn tail(&self, after: Position) -> Tail {
+        let shared = self.shared.clone();
+        Tail::new(after, self.shared.ends.clone(), move |range, budget| {
+            let shared = shared.clone();
+            Box::pin(async move {
+                let page = shared.page(range, &Filter::All, (budget, View::Raw)).await;
+                page.map_err(unreadable)
+            })
+        })
+    }
+
+    fn end(&self) -> Position {
+        *self.shared.ends.borrow()
+    }
+
+    fn erase(&self, positions: Vec<Position>) -> BoxFuture<'_, Result<Position, AppendError>> {
+        Box::pin(crate::erase::erase(&self.shared, positions))
+    }
+
+    fn retention(&self) -> Arc<Retention> {
+        self.shared.index().topics.retention().clone()
+    }
+
+    fn set_retention(&self, retention: Retention) -> Result<(), String> {
+        if let Some(trouble) = self.shared.trouble() {
+            return Err(trouble);
+        }
+        self.shared.index().set_retention(retention.clone());
+        let (shared, keeper) = (self.shared.clone(), self.keeper.clone());
+        tokio::spawn(async move {
+            let _nobody_else = keeper.lock().await;
+            if let Err(why) = keeper::limit(&shared, &retention).await {
+                tracing::error!(
+                    why,
+                    "the hub's limits could not be changed in NATS: they hold on this node only, until it is reloaded"
+                );
+            }
+        });
+        Ok(())
+    }
+
+    fn maintain(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Err(why) = self.keeper.lock().await.round(&self.shared, true).await {
+                tracing::warn!(why, "the log could not be maintained");
+            }
+        })
+    }
+
+    fn expired(&self, record: &Record) -> bool {
+        let index = self.shared.index();
+        index.ages.is_expired(record, index.topics.limits(&record.topic).max_age)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.shared.index().bytes
+    }
+
+    fn epochs(&self) -> Arc<Epochs> {
+        self.shared.index().epochs.clone()
+    }
+
+    /// An id that another node has given out may be ahead of this one, or of an epoch that it has
+    /// not heard of.
+    fn resolve<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Resolution> {
+        Box::pin(async {
+            let resolve = || {
+                let index = self.shared.index();
+                index.epochs.resolve(id, index.end)
+            };
+            let resolution = resolve();
+            if matches!(resolution, Resolution::At(_)) {
+                return resolution;
+            }
+            self.shared.look_again().await;
+            resolve()
+        })
+    }
+
+    fn recent(&self) -> Position {
+        self.shared.index().recent_after()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            atomic_batches: self.shared.nats.atomic,
+            conditional_append: true,
+            retention_by_pattern: true,
+            durable: true,
+            chained: false,
+            states_outlive_bytes: false,
+        }
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.shared.trouble().map_or(Ok(()), Err)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let end = self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if end.is_some() {
+                keeper::leave(&self.shared, &mut *self.keeper.lock().await).await;
+            }
+            self.tasks.iter().for_each(JoinHandle::abort);
+        })
+    }
+}

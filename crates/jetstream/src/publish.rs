@@ -1,0 +1,375 @@
+//! Appends: each event a message that a quorum of the servers stores. Conditions and keys are the
+//! servers' to check; this node only says in their terms what is meant.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap,
+    header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
+    jetstream::{
+        self, ErrorCode,
+        context::{PublishError, PublishErrorKind},
+        publish::PublishAck,
+        response::Response,
+    },
+};
+use bytes::Bytes;
+use eventwall_log::{
+    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, MAX_FIELD_BYTES, NewEvent,
+    Resolution, Topic, kit::last_id,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    message::{self, Keyed},
+    nats::{ACKNOWLEDGE, in_full},
+    shared::Shared,
+};
+
+/// Attempts to meet a condition while the last event of a topic is in doubt.
+const TRIES: usize = 5;
+/// Until what is in process with the same key is stored, or not.
+const IN_PROCESS: Duration = Duration::from_millis(20);
+/// Events that the servers take as one unit.
+const UNIT: usize = 1000;
+/// What a message takes beside payload and headers: the subject, and the words of the protocol.
+const AROUND: usize = 64;
+
+/// The servers' answer.
+enum Answer {
+    Stored {
+        seq: u64,
+        duplicate: bool,
+    },
+    /// Another event is the topic's last.
+    WrongLast,
+    /// The same key is being stored in this moment.
+    InProcess,
+}
+
+pub(crate) async fn append(
+    shared: &Shared,
+    batch: Batch,
+    options: AppendOptions,
+) -> Result<Appended, AppendError> {
+    batch.check_fields()?;
+    if let Some(reason) = shared.trouble() {
+        return Err(AppendError::Stopped { reason });
+    }
+    let keyed = options.key.map(|key| (key, batch.fingerprint()));
+    let longest = keyed.as_ref().map_or(0, |(key, _)| key.key.len().max(key.scope.len()));
+    if longest > MAX_FIELD_BYTES {
+        return Err(AppendError::FieldTooLong { field: "idempotency key" });
+    }
+    let events = batch.into_events();
+    if events.len() > 1 && !shared.nats.atomic {
+        return Err(AppendError::Unsupported {
+            what: "write several events as one unit before NATS 2.12: publish them one by one",
+        });
+    }
+    if events.len() > UNIT {
+        return Err(AppendError::Unsupported {
+            what: "write more than 1000 events as one unit: send several batches",
+        });
+    }
+    let _one_of_many = shared.publishes.acquire().await;
+    let append = Append { shared, events: &events, keyed: keyed.as_ref() };
+    append.run(options.expected_last.as_ref()).await
+}
+
+/// A batch on its way.
+struct Append<'a> {
+    shared: &'a Shared,
+    events: &'a [NewEvent],
+    keyed: Option<&'a Keyed>,
+}
+
+impl Append<'_> {
+    async fn run(&self, expected: Option<&ExpectedLast>) -> Result<Appended, AppendError> {
+        let topic = &self.events[0].topic;
+        let began = Instant::now();
+        let mut tries = 0;
+        while tries < TRIES {
+            let last = match expected {
+                Some(expected) => match self.expected(topic, expected).await? {
+                    Ok(seq) => Some(seq),
+                    // A repeat of what was stored meets no condition any more.
+                    Err(last) => return self.repeated_or(AppendError::Condition { last }).await,
+                },
+                None => None,
+            };
+            let generation = self.shared.progress.borrow().generation;
+            match self.send(last).await? {
+                Answer::Stored { seq, duplicate } => {
+                    return self.stored(seq, duplicate, generation).await;
+                }
+                Answer::InProcess if began.elapsed() < ACKNOWLEDGE => {
+                    tokio::time::sleep(IN_PROCESS).await;
+                }
+                Answer::InProcess => {
+                    let reason = "NATS is still busy with the same key".into();
+                    return Err(AppendError::NotStored { reason });
+                }
+                // Perhaps this node was behind: look again.
+                Answer::WrongLast => {
+                    tries += 1;
+                    self.shared
+                        .catch_up()
+                        .await
+                        .map_err(|reason| AppendError::Stopped { reason })?;
+                }
+            }
+        }
+        let last = self.last(topic);
+        self.repeated_or(AppendError::Condition { last }).await
+    }
+
+    fn last(&self, topic: &Topic) -> Option<EventId> {
+        let index = self.shared.index();
+        let reach = index.topics.get(topic);
+        last_id(&index.epochs, reach.last, reach.hidden)
+    }
+
+    /// The sequence that must be the last of the topic's subject for a condition to hold; or the
+    /// topic's last event, if it does not.
+    async fn expected(
+        &self,
+        topic: &Topic,
+        expected: &ExpectedLast,
+    ) -> Result<Result<u64, Option<EventId>>, AppendError> {
+        let stopped = |reason| AppendError::Stopped { reason };
+        if let ExpectedLast::Id(id) = expected {
+            // It may be newer than what this node has seen.
+            let known = {
+                let index = self.shared.index();
+                index.epochs.resolve(id, index.end)
+            };
+            if !matches!(known, Resolution::At(_)) {
+                self.shared.catch_up().await.map_err(stopped)?;
+            }
+        }
+        self.shared.index().expire();
+        let last = self.last(topic);
+        let met = match expected {
+            ExpectedLast::None => last.is_none(),
+            ExpectedLast::Id(id) => last.as_ref() == Some(id),
+        };
+        if !met {
+            return Ok(Err(last));
+        }
+        let (seq, plain) = {
+            let index = self.shared.index();
+            let reach = index.topics.get(topic);
+            let seq = index.runs.sequence(reach.last);
+            let plain = last.is_some() && !index.is_erased(reach.last);
+            (seq, plain)
+        };
+        if plain {
+            return Ok(Ok(seq));
+        }
+        // What is hidden or erased may be in the stream still, or not.
+        let there = self.last_stored(topic).await.map_err(stopped)?;
+        Ok(if there <= seq { Ok(there) } else { Err(self.last(topic)) })
+    }
+
+    /// The last sequence of a topic's subject in the stream; 0 if there is none.
+    async fn last_stored(&self, topic: &Topic) -> Result<u64, String> {
+        use async_nats::jetstream::stream::LastRawMessageErrorKind as Kind;
+        let subject = self.shared.nats.subjects.of_topic(topic);
+        match self.shared.nats.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(message.sequence),
+            Err(error) => match error.kind() {
+                Kind::NoMessageFound => Ok(0),
+                Kind::JetStream(inner) if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
+                    Ok(0)
+                }
+                _ => Err(in_full(&error)),
+            },
+        }
+    }
+
+    fn headers(&self, n: usize, last: Option<u64>) -> HeaderMap {
+        let event = &self.events[n];
+        let mut headers = message::headers(event, self.keyed);
+        if let Some((key, _)) = self.keyed {
+            headers.insert(NATS_MESSAGE_ID, message::message_id(&self.events[0].topic, key, n));
+        }
+        if let Some(last) = last.filter(|_| n == 0) {
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
+        }
+        headers
+    }
+
+    async fn send(&self, last: Option<u64>) -> Result<Answer, AppendError> {
+        self.check_sizes(last)?;
+        if self.events.len() > 1 { self.send_unit(last).await } else { self.send_one(last).await }
+    }
+
+    fn check_sizes(&self, last: Option<u64>) -> Result<(), AppendError> {
+        let max = self.shared.nats.client.max_payload();
+        for (n, event) in self.events.iter().enumerate() {
+            let headers = self.headers(n, last);
+            let fields: usize = headers
+                .iter()
+                .flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+                .map(|(name, value)| AsRef::<str>::as_ref(name).len() + value.as_str().len() + 4)
+                .sum();
+            let bytes = event.data.len() + fields + AROUND;
+            if bytes > max {
+                return Err(AppendError::TooLarge { bytes, max });
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_one(&self, last: Option<u64>) -> Result<Answer, AppendError> {
+        let event = &self.events[0];
+        let subject = self.shared.nats.subjects.of_topic(&event.topic);
+        let data = Bytes::copy_from_slice(event.data.as_bytes());
+        let context = &self.shared.nats.context;
+        let sent = context.publish_with_headers(subject, self.headers(0, last), data).await;
+        let acknowledged = async { sent?.await };
+        match tokio::time::timeout(ACKNOWLEDGE, acknowledged).await {
+            Err(_) => Err(unknown("NATS did not acknowledge it in time")),
+            Ok(Ok(ack)) => Ok(Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }),
+            Ok(Err(error)) => match error.kind() {
+                PublishErrorKind::WrongLastSequence => Ok(Answer::WrongLast),
+                PublishErrorKind::StreamNotFound => {
+                    Err(AppendError::NotStored { reason: "NATS has no such stream now".into() })
+                }
+                PublishErrorKind::Other => match refusal(&error) {
+                    Some(refusal) => refused(refusal),
+                    None => Err(unknown(&in_full(&error))),
+                },
+                PublishErrorKind::TimedOut => Err(unknown("NATS did not acknowledge it in time")),
+                _ => Err(unknown(&in_full(&error))),
+            },
+        }
+    }
+
+    /// All or none: the servers hold what comes until the last says that it is the last.
+    async fn send_unit(&self, last: Option<u64>) -> Result<Answer, AppendError> {
+        let client = &self.shared.nats.client;
+        let id = format!("{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>());
+        for (n, event) in self.events.iter().enumerate() {
+            let mut headers = self.headers(n, last);
+            headers.insert("Nats-Batch-Id", &*id);
+            headers.insert("Nats-Batch-Sequence", (n + 1).to_string());
+            let subject = self.shared.nats.subjects.of_topic(&event.topic);
+            let data = Bytes::copy_from_slice(event.data.as_bytes());
+            if n + 1 < self.events.len() {
+                let sent = client.publish_with_headers(subject, headers, data).await;
+                sent.map_err(|error| AppendError::NotStored { reason: in_full(&error) })?;
+                continue;
+            }
+            headers.insert("Nats-Batch-Commit", "1");
+            let request = async_nats::Request::new()
+                .headers(headers)
+                .payload(data)
+                .timeout(Some(ACKNOWLEDGE));
+            let answer = client.send_request(subject, request).await;
+            let answer = answer.map_err(|error| unknown(&in_full(&error)))?;
+            return unit_answer(&answer.payload);
+        }
+        Err(AppendError::NotStored { reason: "it has no event".into() })
+    }
+
+    /// The answer to what the servers have stored, now or before.
+    async fn stored(
+        &self,
+        seq: u64,
+        duplicate: bool,
+        generation: u64,
+    ) -> Result<Appended, AppendError> {
+        if duplicate {
+            return self.repeated(seq).await;
+        }
+        self.acknowledge(seq, generation).await?;
+        let first = seq + 1 - self.events.len() as u64;
+        Ok(Appended { ids: self.ids(first..=seq), repeated: false })
+    }
+
+    /// Waits until this node shows it, so that whoever published it can read it here.
+    async fn acknowledge(&self, seq: u64, generation: u64) -> Result<(), AppendError> {
+        match self.shared.reach(seq).await {
+            Ok(()) => Ok(()),
+            // It is stored; and as long as nothing broke, this is its place.
+            Err(_)
+                if self.shared.progress.borrow().generation == generation
+                    && self.shared.progress.borrow().live =>
+            {
+                Ok(())
+            }
+            Err(why) => Err(unknown(&format!("NATS has stored it, then {why}"))),
+        }
+    }
+
+    fn ids(&self, seqs: impl Iterator<Item = u64>) -> Vec<EventId> {
+        let index = self.shared.index();
+        seqs.map(|seq| index.epochs.id(index.runs.position(seq))).collect()
+    }
+
+    /// The key was used for the event at `seq`: it must have been for the same.
+    async fn repeated(&self, seq: u64) -> Result<Appended, AppendError> {
+        let fingerprint = self.keyed.map(|(_, fingerprint)| *fingerprint);
+        let stopped = |reason| AppendError::Stopped { reason };
+        match self.shared.nats.stream.get_raw_message(seq).await {
+            Ok(message) if message::fingerprint(&message.headers) != fingerprint => {
+                return Err(AppendError::KeyReused);
+            }
+            // What is gone by now cannot be compared.
+            _ => {}
+        }
+        self.shared.reach(seq).await.map_err(stopped)?;
+        let last = seq + self.events.len() as u64 - 1;
+        Ok(Appended { ids: self.ids(seq..=last), repeated: true })
+    }
+
+    /// A condition does not hold: unless this is a repeat of what made it so.
+    async fn repeated_or(&self, otherwise: AppendError) -> Result<Appended, AppendError> {
+        let Some((key, fingerprint)) = self.keyed else { return Err(otherwise) };
+        let AppendError::Condition { last: Some(last) } = &otherwise else { return Err(otherwise) };
+        let seq = self.shared.index().runs.sequence(last.position);
+        let Ok(message) = self.shared.nats.stream.get_raw_message(seq).await else {
+            return Err(otherwise);
+        };
+        let id = message::message_id(&self.events[0].topic, key, self.events.len() - 1);
+        let same = message.headers.get(NATS_MESSAGE_ID).is_some_and(|of| of.as_str() == id);
+        if !same {
+            return Err(otherwise);
+        }
+        if message::fingerprint(&message.headers) != Some(*fingerprint) {
+            return Err(AppendError::KeyReused);
+        }
+        let first = seq + 1 - self.events.len() as u64;
+        Ok(Appended { ids: self.ids(first..=seq), repeated: true })
+    }
+}
+
+fn unit_answer(payload: &[u8]) -> Result<Answer, AppendError> {
+    match serde_json::from_slice::<Response<PublishAck>>(payload) {
+        Ok(Response::Ok(ack)) => Ok(Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }),
+        Ok(Response::Err { error }) => refused(&error),
+        Err(error) => Err(unknown(&format!("NATS answered what is no acknowledgement: {error}"))),
+    }
+}
+
+/// The servers said no, so it is surely not stored.
+fn refused(error: &jetstream::Error) -> Result<Answer, AppendError> {
+    match error.error_code() {
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
+            Ok(Answer::WrongLast)
+        }
+        ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT => Ok(Answer::InProcess),
+        _ => Err(AppendError::NotStored { reason: error.to_string() }),
+    }
+}
+
+fn refusal(error: &PublishError) -> Option<&jetstream::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+fn unknown(reason: &str) -> AppendError {
+    AppendError::OutcomeUnknown { reason: reason.into() }
+}

@@ -1,0 +1,208 @@
+//! What the log, its tail and its keeper share.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use eventwall_log::{Budget, Filter, Page, Position, ReadRange};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::{
+    index::{Index, View},
+    nats::Nats,
+    source::{Source, Want},
+    verify::{Known, verify},
+};
+
+/// How long a reader or publisher waits for this node to catch up with the cluster.
+pub(crate) const CATCH_UP: Duration = Duration::from_secs(5);
+/// Messages that one read looks at, at most, for those that it wants.
+const LOOKS: usize = 16_384;
+/// Reads of the stream at once.
+const READS: usize = 16;
+/// Publishes that wait for their acknowledgement.
+const PUBLISHES: usize = 1024;
+
+/// How far this node is, and whether it may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Progress {
+    /// Everything up to here is taken in.
+    pub(crate) seq: u64,
+    /// Grows with each time that the stream was looked at anew.
+    pub(crate) generation: u64,
+    /// The stream is followed, and is what it was.
+    pub(crate) live: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) nats: Nats,
+    /// This node's name in the cluster.
+    pub(crate) node: String,
+    pub(crate) index: Mutex<Index>,
+    pub(crate) progress: watch::Sender<Progress>,
+    /// Dropped when the log is closed, which ends its tails.
+    pub(crate) end: Mutex<Option<watch::Sender<Position>>>,
+    pub(crate) ends: watch::Receiver<Position>,
+    /// Why it takes no events just now.
+    pub(crate) trouble: watch::Sender<Option<String>>,
+    pub(crate) source: Source,
+    pub(crate) reads: Semaphore,
+    pub(crate) publishes: Semaphore,
+    /// The tail is to begin anew.
+    pub(crate) anew: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(nats: Nats, index: Index) -> Arc<Self> {
+        let (end, ends) = watch::channel(index.end);
+        Arc::new(Self {
+            nats,
+            node: format!("{:016x}", rand::random::<u64>()),
+            index: Mutex::new(index),
+            progress: watch::Sender::default(),
+            end: Mutex::new(Some(end)),
+            ends,
+            trouble: watch::Sender::new(Some("it is starting".into())),
+            source: Source::default(),
+            reads: Semaphore::new(READS),
+            publishes: Semaphore::new(PUBLISHES),
+            anew: Notify::new(),
+        })
+    }
+
+    pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everyone who waits how far the index is.
+    pub(crate) fn announce(&self) {
+        let (seq, position) = {
+            let index = self.index();
+            (index.taken, index.end)
+        };
+        if let Some(end) = &*self.end.lock().unwrap_or_else(PoisonError::into_inner) {
+            end.send_if_modified(|end| std::mem::replace(end, position) != position);
+        }
+        self.progress.send_if_modified(|now| std::mem::replace(&mut now.seq, seq) != seq);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Why it takes no events; `None` if it does.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if self.is_closed() {
+            return Some("it is closed".into());
+        }
+        let connected = self.nats.is_connected();
+        let trouble = self.trouble.borrow().clone();
+        trouble.or_else(|| (!connected).then(|| "the connection to NATS is lost".into()))
+    }
+
+    /// Waits until the stream is followed, and everything up to `seq` is taken in.
+    pub(crate) async fn reach(&self, seq: u64) -> Result<(), String> {
+        let mut progress = self.progress.subscribe();
+        let there = progress.wait_for(|now| now.live && now.seq >= seq);
+        match tokio::time::timeout(CATCH_UP, there).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.trouble().unwrap_or_else(|| "this node is far behind NATS".into())),
+        }
+    }
+
+    /// Waits for what the stream has now.
+    pub(crate) async fn catch_up(&self) -> Result<(), String> {
+        self.reach(0).await?;
+        let info = self.nats.info().await?;
+        self.reach(info.state.last_sequence).await?;
+        self.index().left(info.state.first_sequence, info.state.bytes);
+        Ok(())
+    }
+
+    /// Makes sure that this node knows what every other may have given out by now.
+    pub(crate) async fn look_again(&self) {
+        let known = {
+            let index = self.index();
+            Known { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
+        };
+        match verify(&self.nats, Some(&known), false).await {
+            Ok(verified) if verified.broken => self.anew.notify_one(),
+            Ok(verified) => self.index().adopt(verified.runs),
+            Err(why) => tracing::debug!(why, "the list of epochs cannot be read"),
+        }
+        if let Err(why) = self.catch_up().await {
+            tracing::debug!(why, "an id cannot be looked up");
+        }
+    }
+
+    /// A page of a stretch of the log, from memory if it is there.
+    pub(crate) async fn page(
+        &self,
+        range: ReadRange,
+        filter: &Filter,
+        (budget, view): (Budget, View),
+    ) -> Result<Page, String> {
+        if let Some(page) = self.recent(range, filter, (budget, view)) {
+            return Ok(page);
+        }
+        let _one_of_few = self.reads.acquire().await.map_err(|error| error.to_string())?;
+        self.reach(0).await?;
+        let generation = self.progress.borrow().generation;
+        let want = Want::of(filter, &self.nats);
+        let (mut from, through) = {
+            let index = self.index();
+            (index.runs.sequence(range.after) + 1, index.end.min(range.through))
+        };
+        let (mut entries, mut looked, mut left) = (Vec::new(), 0, budget);
+        let mut examined = range.after;
+        loop {
+            // Some of what is read may not be wanted, or not be shown.
+            let most = (left.events.saturating_add(64), left.bytes);
+            let read = self.source.read(&self.nats, &want, from, most).await?;
+            looked += read.messages.len();
+            let index = self.index();
+            for message in read.messages {
+                (from, examined) = (message.mark.seq + 1, index.runs.position(message.mark.seq));
+                if let Some(entry) = index.placed(message).filter(|entry| wanted(entry, filter)) {
+                    left.events = left.events.saturating_sub(1);
+                    left.bytes = left.bytes.saturating_sub(entry.cost());
+                    entries.push(entry);
+                }
+            }
+            if read.complete {
+                examined = through;
+            }
+            if read.complete
+                || examined >= through
+                || left.events == 0
+                || left.bytes == 0
+                || looked >= LOOKS
+            {
+                break;
+            }
+        }
+        // What went meanwhile is known once this node is as far as the stream was after the read.
+        self.catch_up().await?;
+        if self.progress.borrow().generation != generation {
+            return Err("the connection to NATS broke during the read".into());
+        }
+        let range = ReadRange { through: examined.min(through), ..range };
+        Ok(self.index().page(range, filter, (budget, view), entries.into_iter()))
+    }
+
+    fn recent(&self, range: ReadRange, filter: &Filter, how: (Budget, View)) -> Option<Page> {
+        let mut index = self.index();
+        index.expire();
+        index.read_recent(range, filter, how)
+    }
+}
+
+fn wanted(entry: &eventwall_log::Entry, filter: &Filter) -> bool {
+    match entry {
+        eventwall_log::Entry::Event(record) => filter.matches(&record.topic),
+        eventwall_log::Entry::Erasure { .. } => matches!(filter, Filter::All),
+    }
+}

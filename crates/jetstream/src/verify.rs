@@ -1,0 +1,188 @@
+//! Whether the stream is still what this node, and the cluster's list of epochs, take it for: asked
+//! at the start and after every break of the connection. What cannot be told to be the same gets a
+//! new epoch; nothing is ever passed off as what it was.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    kv::UpdateErrorKind,
+    stream::{Info, LastRawMessageErrorKind},
+};
+use bytes::Bytes;
+use eventwall_log::Position;
+
+use crate::{
+    nats::{Nats, created, in_full},
+    runs::{Mark, Runs},
+};
+
+const EPOCHS: &str = "epochs";
+/// Somebody else may be writing the list, but not for ever.
+const TRIES: usize = 20;
+/// The servers agree again on who leads by then.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What a node knows before it asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) runs: Runs,
+    /// Messages that it has seen, newest first.
+    pub(crate) marks: Vec<Mark>,
+    /// The last position that it has shown.
+    pub(crate) shown: Position,
+}
+
+/// What the stream is.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) runs: Runs,
+    pub(crate) info: Info,
+    /// What this node knew of it does not hold.
+    pub(crate) broken: bool,
+}
+
+/// Compares, and brings the cluster's list up to date. `alone` is a node that knows nothing while no
+/// other is there: nobody can tell what was shown last.
+pub(crate) async fn verify(
+    nats: &Nats,
+    known: Option<&Known>,
+    alone: bool,
+) -> Result<Verified, String> {
+    let mut suspected = false;
+    for _ in 0..TRIES {
+        let stored = nats.state.entry(EPOCHS).await.map_err(|error| in_full(&error))?;
+        let revision = stored.as_ref().map_or(0, |entry| entry.revision);
+        let text = stored.filter(|entry| !entry.value.is_empty());
+        let listed: Option<Runs> = text.and_then(|entry| {
+            let text = String::from_utf8_lossy(&entry.value).into_owned();
+            text.parse().inspect_err(|error| tracing::warn!("{error}: beginning a new one")).ok()
+        });
+        let info = nats.info().await?;
+        let runs = judge(nats, (listed.clone(), known), &info, alone).await?;
+        let before = known.map(|known| known.runs.unsure).max(listed.as_ref().map(|l| l.unsure));
+        if before.is_some_and(|before| runs.unsure > before) && !suspected {
+            // A server that has just lost the lead may tell of the past: ask again.
+            suspected = true;
+            tokio::time::sleep(SETTLE).await;
+            continue;
+        }
+        if Some(&runs) != listed.as_ref() && !store(nats, &runs, revision).await? {
+            continue;
+        }
+        let seq = known.and_then(|known| known.marks.first()).map_or(0, |mark| mark.seq);
+        let broken = known.is_some_and(|known| !runs.agrees(&known.runs, seq));
+        return Ok(Verified { runs, info, broken });
+    }
+    Err("the cluster's list of epochs does not stand still".into())
+}
+
+/// The list as it should be.
+async fn judge(
+    nats: &Nats,
+    (listed, known): (Option<Runs>, Option<&Known>),
+    info: &Info,
+    alone: bool,
+) -> Result<Runs, String> {
+    let created = created(info);
+    let shown = known.map_or(Position::START, |known| known.shown);
+    let mine = known.map(|known| known.runs.clone());
+    // A list that says less than this node knows was put back from a copy.
+    let listed = match (listed, &mine) {
+        (Some(listed), Some(mine))
+            if listed.created == mine.created && listed.unsure < mine.unsure =>
+        {
+            Some(mine.clone())
+        }
+        (listed, mine) => listed.or_else(|| mine.clone()),
+    };
+    let Some(mut runs) = listed else { return Ok(Runs::new(created)) };
+    if runs.created != created {
+        let listed_shown = runs.position(runs.seen.seq);
+        tracing::warn!(
+            "the stream was made anew: a new epoch begins, and subscribers are told of a gap"
+        );
+        runs.replace(created, shown.max(listed_shown));
+        return Ok(runs);
+    }
+    let mut marks = vec![runs.seen];
+    if let Some(known) =
+        known.filter(|known| known.runs.created == created && known.runs.unsure == runs.unsure)
+    {
+        marks.extend(&known.marks);
+    }
+    marks.sort_unstable();
+    marks.dedup();
+    let shown = shown.max(runs.position(marks.last().map_or(0, |mark| mark.seq)));
+    if let Some(good) = last_good(nats, &marks, info).await? {
+        tracing::warn!(
+            after = good,
+            "the stream is not what it was: messages that it had acknowledged are gone. A new epoch begins, and subscribers are told of a gap"
+        );
+        runs.break_after(good, shown);
+    } else if alone {
+        runs.begin(info.state.last_sequence);
+    }
+    Ok(runs)
+}
+
+/// The last sequence up to which the stream is surely what was seen, if it is not so throughout.
+async fn last_good(nats: &Nats, marks: &[Mark], info: &Info) -> Result<Option<u64>, String> {
+    let mut differs = false;
+    for mark in marks.iter().rev().filter(|mark| mark.seq > 0) {
+        if mark.seq > info.state.last_sequence {
+            differs = true;
+            continue;
+        }
+        match holds(nats, *mark).await? {
+            Some(true) => return Ok(differs.then_some(mark.seq)),
+            Some(false) => differs = true,
+            // Removed since: an older one may tell.
+            None => {}
+        }
+    }
+    // Nothing that was seen is left to compare with. If it ends too early, what is left may be the
+    // same or not: nothing of it is believed.
+    Ok(differs.then_some(0))
+}
+
+/// Whether a message is in the stream; `None` if there is none of its sequence any more.
+async fn holds(nats: &Nats, mark: Mark) -> Result<Option<bool>, String> {
+    use async_nats::jetstream::ErrorCode;
+    match nats.stream.get_raw_message(mark.seq).await {
+        Ok(message) => Ok(Some(message.time.unix_timestamp_nanos() == mark.time)),
+        Err(error) => match error.kind() {
+            LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            LastRawMessageErrorKind::JetStream(inner)
+                if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(in_full(&error)),
+        },
+    }
+}
+
+/// Notes how far the log was seen, for those who come when nobody is left to ask.
+pub(crate) async fn note_seen(nats: &Nats, runs: &Runs, mark: Mark) -> Result<(), String> {
+    let entry = nats.state.entry(EPOCHS).await.map_err(|error| in_full(&error))?;
+    let Some(entry) = entry else { return Ok(()) };
+    let listed: Option<Runs> = String::from_utf8_lossy(&entry.value).parse().ok();
+    let Some(mut listed) = listed.filter(|listed| listed.agrees(runs, mark.seq)) else {
+        return Ok(());
+    };
+    if listed.seen.seq < mark.seq {
+        listed.seen = mark;
+        store(nats, &listed, entry.revision).await?;
+    }
+    Ok(())
+}
+
+/// `false` if somebody else was faster.
+async fn store(nats: &Nats, runs: &Runs, revision: u64) -> Result<bool, String> {
+    let text = Bytes::from(runs.to_string());
+    match nats.state.update(EPOCHS, text, revision).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+        Err(error) => Err(in_full(&error)),
+    }
+}
