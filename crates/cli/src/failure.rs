@@ -12,9 +12,9 @@ Exit codes:
   1  something failed
   2  the command line makes no sense
   3  the address cannot be listened on
-  4  the data directory cannot be used
+  4  the data directory, or the hub in NATS, cannot be used
   5  the log is damaged
-  6  the server cannot be reached, or refused";
+  6  the server, or NATS, cannot be reached, or refused";
 
 /// The end of a command that failed.
 #[derive(Debug)]
@@ -88,6 +88,14 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let code = if matches!(error, OpenError::Damaged { .. }) { 5 } else { 4 };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<eventwall_jetstream::OpenError> for Failure {
+    fn from(error: eventwall_jetstream::OpenError) -> Self {
+        use eventwall_jetstream::OpenError;
+        let here = matches!(error, OpenError::Mismatch(_) | OpenError::File { .. });
+        Self::new(if here { 4 } else { 6 }, error.to_string())
     }
 }
 

@@ -19,6 +19,7 @@ mod serve;
 mod signals;
 mod storage;
 mod subscribe;
+mod whispering;
 
 use std::process::ExitCode;
 

@@ -16,6 +16,7 @@ use crate::{
     reload::reload_on_hangup,
     signals::{hangups, stop_signal},
     storage::Storage,
+    whispering::Whispering,
 };
 
 const DEMO_PACE: std::ops::RangeInclusive<Duration> =
@@ -33,6 +34,10 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let control = storage.disk.clone().and_then(|(log, folder)| Control::start(log, &folder));
     let hub = Hub::new(storage.log.clone(), &hub_config(&args));
     let app = Arc::new(App::new(hub, settings(&args)));
+    let whispers = match &storage.shared {
+        Some(log) => Some(Whispering::start(log, &app).await?),
+        None => None,
+    };
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
@@ -45,7 +50,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     if let Some(demo) = demo {
         demo.abort();
     }
-    drop(control);
+    drop((control, whispers));
     storage.log.close().await;
     signals.abort();
     Ok(())

@@ -8,9 +8,10 @@ use std::{
 };
 
 use etcetera::app_strategy::{AppStrategy, AppStrategyArgs, choose_native_strategy};
+use eventwall_jetstream::{JetStreamConfig, JetStreamLog, StoreUrl};
 use eventwall_log::{
-    DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, OpenReport,
-    Retention, State, system_clock,
+    DiskConfig, DiskLog, Durability, FileState, FsMedium, Log, MemoryLog, MemoryState, Millis,
+    OpenReport, Retention, State, system_clock,
 };
 
 use crate::{
@@ -26,6 +27,8 @@ pub(crate) struct Storage {
     pub(crate) log: Arc<dyn Log>,
     /// The same, with its folder, if it is on disk.
     pub(crate) disk: Option<(Arc<DiskLog>, PathBuf)>,
+    /// The same, if it is shared with other nodes.
+    pub(crate) shared: Option<Arc<JetStreamLog>>,
     pub(crate) state: Arc<dyn State>,
     /// For the greeting.
     pub(crate) described: String,
@@ -34,11 +37,21 @@ pub(crate) struct Storage {
 impl Storage {
     pub(crate) async fn open(args: &ServeArgs, retention: Retention) -> Result<Self, Failure> {
         let in_memory = args.demo && args.data.is_none();
-        match args.store.unwrap_or(if in_memory { Store::Memory } else { Store::Disk }) {
+        match args.store.clone().unwrap_or(if in_memory { Store::Memory } else { Store::Disk }) {
             Store::Memory if args.data.is_some() => Err(Failure::usage(
                 "--store memory keeps nothing in the --data directory: leave one of the two out",
             )),
             Store::Memory => Ok(Self::memory(retention)),
+            Store::Nats(_) if args.data.is_some() => Err(Failure::usage(
+                "with --store nats://… everything is kept in NATS, and nothing in the --data directory: leave one of the two out",
+            )),
+            Store::Nats(_) if args.durability != DurabilityArg::Sync => Err(Failure::usage(
+                "with --store nats://… a publish is acknowledged when a quorum of the servers has stored it: leave --durability out, and see sync_interval in their settings",
+            )),
+            Store::Nats(url) => {
+                let window = millis(args.kept.idempotency_window);
+                Self::nats(url, retention, window).await
+            }
             Store::Disk => {
                 let (folder, config) =
                     (data_folder(args.data.clone())?, disk_config(args, retention));
@@ -57,6 +70,7 @@ impl Storage {
         Self {
             log: Arc::new(MemoryLog::new(retention, system_clock())),
             disk: None,
+            shared: None,
             state: Arc::new(MemoryState::default()),
             described: "in memory: gone when the server stops".into(),
         }
@@ -75,7 +89,21 @@ impl Storage {
         }
         let (described, log) = (describe(folder, &report), Arc::new(log));
         let disk = Some((log.clone(), folder.to_owned()));
-        Ok(Self { log, disk, state: Arc::new(FileState::new(medium)), described })
+        Ok(Self { log, disk, shared: None, state: Arc::new(FileState::new(medium)), described })
+    }
+
+    async fn nats(url: StoreUrl, retention: Retention, window: Millis) -> Result<Self, Failure> {
+        let config = JetStreamConfig {
+            idempotency_window: window,
+            ..JetStreamConfig::new(url.clone(), retention)
+        };
+        let log = Arc::new(JetStreamLog::open(config).await?);
+        let (events, replicas) = log.extent().await.map_err(Failure::server)?;
+        let state = Arc::new(log.state());
+        let events_are = if events == 1 { "event" } else { "events" };
+        let times = if replicas == 1 { "once".into() } else { format!("{replicas} times") };
+        let described = format!("{url} ({events} {events_are}, each stored {times})");
+        Ok(Self { log: log.clone(), disk: None, shared: Some(log), state, described })
     }
 }
 

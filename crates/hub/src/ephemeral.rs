@@ -15,7 +15,7 @@ const KEPT: usize = 1024;
 const KEPT_BYTES: usize = 1 << 20;
 
 /// An event that the log never sees.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ephemeral {
     /// Its topic.
     pub topic: Topic,

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -51,6 +51,23 @@ pub struct Hub {
     pub(crate) shared: Arc<Shared>,
     tail_task: JoinHandle<()>,
     heartbeat: Duration,
+    relay: OnceLock<Relay>,
+}
+
+/// Hands an ephemeral event on. It must not block.
+pub struct Relay(Box<dyn Fn(&Ephemeral) + Send + Sync>);
+
+impl Relay {
+    /// By a function.
+    pub fn new(relay: impl Fn(&Ephemeral) + Send + Sync + 'static) -> Self {
+        Self(Box::new(relay))
+    }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Relay")
+    }
 }
 
 /// What the hub, its tail task and its subscriptions share.
@@ -79,7 +96,7 @@ impl Hub {
     pub fn new(log: Arc<dyn Log>, config: &HubConfig) -> Self {
         let (shared, tail) = Shared::new(log, config);
         let tail_task = tokio::spawn(shared.clone().follow(tail));
-        Self { shared, tail_task, heartbeat: config.heartbeat }
+        Self { shared, tail_task, heartbeat: config.heartbeat, relay: OnceLock::new() }
     }
 
     /// The log beneath.
@@ -132,8 +149,23 @@ impl Hub {
         &self.shared.metrics
     }
 
-    /// Shows an event to those who are live just now, and to nobody else ever.
+    /// From now on ephemeral events that are published here are handed on, so that other hubs over
+    /// the same log can show them; once.
+    pub fn relay_ephemera(&self, relay: Relay) {
+        let _ = self.relay.set(relay);
+    }
+
+    /// Shows an event to those who are live just now, here and on other nodes, and to nobody else
+    /// ever.
     pub fn publish_ephemeral(&self, event: Ephemeral) {
+        if let Some(Relay(relay)) = self.relay.get() {
+            relay(&event);
+        }
+        self.show_ephemeral(event);
+    }
+
+    /// Shows an event of another node to those who are live just now here.
+    pub fn show_ephemeral(&self, event: Ephemeral) {
         let topic = event.topic.clone();
         let mut window = self.shared.window.write().unwrap_or_else(PoisonError::into_inner);
         window.ephemera.push(event);

@@ -33,7 +33,7 @@ pub use control::{Gap, GapReason, padding_frame, retry_frame};
 pub use ephemeral::Ephemeral;
 pub use follower::{FollowOptions, Follower, Step};
 pub use frame::{Form, Framed};
-pub use hub::{Hub, HubConfig};
+pub use hub::{Hub, HubConfig, Relay};
 pub use metrics::HubMetrics;
 pub use page::EventPage;
 pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};

@@ -4,6 +4,7 @@ use std::{path::PathBuf, str::FromStr, sync::Arc};
 
 use async_nats::ServerAddr;
 use eventwall_log::{Clock, Millis, Retention, system_clock, system_uptime};
+use percent_encoding::percent_decode_str;
 
 /// The longest name of a hub.
 const MAX_HUB_BYTES: usize = 32;
@@ -11,9 +12,11 @@ const DEFAULT_HUB: &str = "eventwall";
 
 /// `nats://[USER:PASSWORD@]HOST[:PORT][,HOST…][/HUB][?replicas=N&creds=FILE&nkey=FILE&ca=FILE&cert=FILE&key=FILE&update=true]`;
 /// with `tls://` the connection must be encrypted.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreUrl {
     pub(crate) servers: Vec<ServerAddr>,
+    /// User and password; without a password it is a token.
+    pub(crate) user: Option<(String, Option<String>)>,
     /// The hub's name: of its stream, and in front of its subjects and buckets.
     pub(crate) hub: String,
     /// Servers that store each event, if this node makes the stream.
@@ -27,7 +30,23 @@ pub struct StoreUrl {
     /// Settings of the stream that differ from this node's are changed to those.
     pub(crate) update: bool,
     shown: String,
+    text: String,
 }
+
+/// It may contain a password.
+impl std::fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StoreUrl").field(&self.shown).finish()
+    }
+}
+
+impl PartialEq for StoreUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for StoreUrl {}
 
 /// Why a text names no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,10 +84,14 @@ impl FromStr for StoreUrl {
         if hub.len() > MAX_HUB_BYTES || !hub.bytes().all(legal) {
             return Err(StoreUrlError::Hub(hub.into()));
         }
-        let servers = servers(scheme, hosts)?;
-        let named = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
+        let (user, named) = match hosts.rsplit_once('@') {
+            Some((user, hosts)) => (Some(login(user)), hosts),
+            None => (None, hosts),
+        };
+        let servers = servers(scheme, named)?;
         let mut url = Self {
             servers,
+            user,
             hub: hub.into(),
             replicas: None,
             creds: None,
@@ -79,6 +102,7 @@ impl FromStr for StoreUrl {
             tls,
             update: false,
             shown: format!("{scheme}://{named}/{hub}"),
+            text: text.into(),
         };
         for option in options.split('&').filter(|option| !option.is_empty()) {
             url.set(option).ok_or_else(|| StoreUrlError::Option(option.into()))?;
@@ -88,15 +112,21 @@ impl FromStr for StoreUrl {
 }
 
 /// Who is named before the first host is so for all.
+fn login(text: &str) -> (String, Option<String>) {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match text.split_once(':') {
+        Some((user, password)) => (decode(user), Some(decode(password))),
+        None => (decode(text), None),
+    }
+}
+
 fn servers(scheme: &str, hosts: &str) -> Result<Vec<ServerAddr>, StoreUrlError> {
-    let (user, hosts) = hosts.rsplit_once('@').map_or(("", hosts), |(user, hosts)| (user, hosts));
-    let at = if user.is_empty() { "" } else { "@" };
     let parse = |host: &str| {
         let refused = || StoreUrlError::Server(host.into());
         if host.is_empty() {
             return Err(refused());
         }
-        format!("{scheme}://{user}{at}{host}").parse().map_err(|_| refused())
+        format!("{scheme}://{host}").parse().map_err(|_| refused())
     };
     hosts.split(',').map(parse).collect()
 }
@@ -180,7 +210,7 @@ mod tests {
         assert_eq!((&*url.hub, url.replicas, url.update), ("main", Some(3), true));
         let hosts: Vec<_> = url.servers.iter().map(|s| (s.host().to_owned(), s.port())).collect();
         assert_eq!(hosts, [("a".to_owned(), 1), ("b".to_owned(), 4222)]);
-        assert_eq!(url.servers[1].username(), Some("me"));
+        assert_eq!(url.user, Some(("me".into(), Some("secret".into()))));
         assert_eq!(url.to_string(), "nats://a:1,b/main", "it tells no password");
         let plain: StoreUrl = "tls://localhost".parse().unwrap();
         assert_eq!((&*plain.hub, plain.tls), (DEFAULT_HUB, true));

@@ -11,10 +11,9 @@ use std::{
 
 use async_nats::jetstream::kv::{CreateErrorKind, UpdateErrorKind};
 use bytes::Bytes;
-use eventwall_log::{Position, Retention, Topic};
+use eventwall_log::{Blobs as _, Position, Retention, Topic};
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
 
 use crate::{
     config::JetStreamConfig,
@@ -37,7 +36,7 @@ const RIPE: Duration = Duration::from_secs(60);
 /// Removals in one round.
 const PURGES: usize = 256;
 /// A snapshot that is larger is not believed.
-const SNAPSHOT_BYTES: u64 = 1 << 30;
+const SNAPSHOT_BYTES: usize = 1 << 30;
 
 const LEADER: &str = "keeper";
 const POINTER: &str = "snapshot";
@@ -171,8 +170,8 @@ impl Keeper {
         if old.as_ref().is_some_and(|old| old.stream == pointer.stream && old.seq >= pointer.seq) {
             return Ok(());
         }
-        let put = shared.nats.blobs.put(&*pointer.name, &mut &snapshot.encode()[..]).await;
-        put.map_err(|error| in_full(&error))?;
+        let put = shared.blobs().put(&pointer.name, snapshot.encode()).await;
+        put.map_err(|error| error.to_string())?;
         let put = shared.nats.state.update(POINTER, pointer.to_string().into(), revision).await;
         put.map_err(|error| in_full(&error))?;
         (self.snapshot_seq, self.snapshot_at) = (pointer.seq, Some(Instant::now()));
@@ -180,7 +179,7 @@ impl Keeper {
         // Whoever reads the one of before may finish.
         while self.objects.len() > 2 {
             let name = self.objects.remove(0);
-            let _ = shared.nats.blobs.delete(&*name).await;
+            let _ = shared.blobs().remove(&name).await;
         }
         Ok(())
     }
@@ -419,9 +418,6 @@ async fn load(shared: &Shared) -> Result<Option<Snapshot>, String> {
     if pointer.seq <= shared.index().taken {
         return Ok(None);
     }
-    let object = shared.nats.blobs.get(&*pointer.name).await.map_err(|error| in_full(&error))?;
-    let mut bytes = Vec::new();
-    let read = object.take(SNAPSHOT_BYTES).read_to_end(&mut bytes).await;
-    read.map_err(|error| error.to_string())?;
-    Ok(Snapshot::decode(&bytes))
+    let bytes = shared.blobs().get(&pointer.name, SNAPSHOT_BYTES).await;
+    Ok(bytes.map_err(|error| error.to_string())?.and_then(|bytes| Snapshot::decode(&bytes)))
 }

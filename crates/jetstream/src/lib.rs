@@ -7,12 +7,15 @@
 //! * `follow` → `index`: the one tail of a node, and what it knows by it.
 //! * `source`, `back`, `shared`: reads of what is no longer in memory.
 //! * `publish`, `erase`: what is written.
+//! * `state`, `blobs`, `ephemera`: what is beside the log.
 //! * `keeper`, `snapshot`, `trail`: what goes, and what is remembered of it.
 //!
 //! The stream is the only truth: a node keeps nothing that it cannot read again.
 
 mod back;
+mod blobs;
 mod config;
+mod ephemera;
 mod erase;
 mod follow;
 mod index;
@@ -25,10 +28,14 @@ mod runs;
 mod shared;
 mod snapshot;
 mod source;
+mod state;
 mod subject;
 mod trail;
 mod verify;
 
+pub use blobs::JetStreamBlobs;
 pub use config::{JetStreamConfig, StoreUrl, StoreUrlError};
+pub use ephemera::{Voice, Whisper, Whispers};
 pub use log::JetStreamLog;
 pub use nats::OpenError;
+pub use state::JetStreamState;

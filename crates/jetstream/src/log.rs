@@ -12,7 +12,9 @@ use tokio::{sync::Mutex, task::JoinHandle};
 
 use crate::{
     back::read_back,
+    blobs::JetStreamBlobs,
     config::JetStreamConfig,
+    ephemera::Whispers,
     follow::{begin, follow},
     index::{Index, View},
     keeper::{self, Keeper, keep},
@@ -20,6 +22,7 @@ use crate::{
     publish::append,
     runs::Runs,
     shared::Shared,
+    state::JetStreamState,
 };
 
 /// A node's view of the log that all nodes of a hub share. Its tasks end with it.
@@ -53,6 +56,39 @@ impl JetStreamLog {
             tokio::spawn(keep(shared.clone(), keeper.clone())),
         ];
         Ok(Self { shared, keeper, tasks })
+    }
+}
+
+impl JetStreamLog {
+    /// What outlives retention, in the same cluster.
+    #[must_use]
+    pub fn state(&self) -> JetStreamState {
+        JetStreamState(self.shared.nats.state.clone())
+    }
+
+    /// Large values, in the same cluster.
+    #[must_use]
+    pub fn blobs(&self) -> JetStreamBlobs {
+        self.shared.blobs()
+    }
+
+    /// What passes between the nodes and is never stored.
+    ///
+    /// # Errors
+    /// If the servers do not answer.
+    pub async fn whispers(&self) -> Result<Whispers, OpenError> {
+        Whispers::open(&self.shared)
+            .await
+            .map_err(|reason| OpenError::Failed { url: self.shared.nats.hub.clone(), reason })
+    }
+
+    /// Events that the stream holds now, and servers that store each.
+    ///
+    /// # Errors
+    /// If the servers do not answer.
+    pub async fn extent(&self) -> Result<(u64, usize), String> {
+        let info = self.shared.nats.info().await?;
+        Ok((info.state.messages, info.config.num_replicas))
     }
 }
 

@@ -165,6 +165,11 @@ async fn connect(url: &StoreUrl) -> Result<Client, OpenError> {
             let most = (20_u64 << exponent).min(1000);
             Duration::from_millis(rand::random_range(most / 2..=most))
         });
+    options = match url.user.clone() {
+        Some((user, Some(password))) => options.user_and_password(user, password),
+        Some((token, None)) => options.token(token),
+        None => options,
+    };
     if let Some(file) = &url.creds {
         options = options.credentials(&read(file)?).map_err(|error| unusable(file, &error))?;
     }
@@ -200,10 +205,11 @@ async fn has_jetstream(client: &Client) -> Result<(), String> {
 
 /// With what caused it.
 pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let plain = |text: String| text.trim_start_matches("IO error: ").to_owned();
+    let mut text = plain(error.to_string());
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let inner_text = inner.to_string();
+        let inner_text = plain(inner.to_string());
         if !text.contains(&inner_text) {
             text = format!("{text}: {inner_text}");
         }

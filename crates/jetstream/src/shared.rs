@@ -9,6 +9,7 @@ use eventwall_log::{Budget, Filter, Page, Position, ReadRange};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
+    blobs::JetStreamBlobs,
     index::{Index, View},
     nats::Nats,
     source::{Source, Want},
@@ -71,6 +72,10 @@ impl Shared {
             publishes: Semaphore::new(PUBLISHES),
             anew: Notify::new(),
         })
+    }
+
+    pub(crate) fn blobs(&self) -> JetStreamBlobs {
+        JetStreamBlobs(self.nats.blobs.clone())
     }
 
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {

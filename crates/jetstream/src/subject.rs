@@ -31,8 +31,21 @@ impl Subjects {
     }
 
     pub(crate) fn of_topic(&self, topic: &Topic) -> String {
+        format!("{}{}", self.events, self.name(topic))
+    }
+
+    /// A topic's part of a subject.
+    #[allow(clippy::unused_self, reason = "names are of a hub")]
+    pub(crate) fn name(&self, topic: &Topic) -> String {
         let segments: Vec<String> = topic.as_str().split('/').map(escape).collect();
-        format!("{}{}", self.events, segments.join("."))
+        segments.join(".")
+    }
+
+    /// The topic of such a part.
+    pub(crate) fn named(&self, name: &str) -> Option<Topic> {
+        let segments: Option<Vec<String>> = name.split('.').map(unescape).collect();
+        let topic: Topic = segments?.join("/").parse().ok()?;
+        (self.name(&topic) == name).then_some(topic)
     }
 
     pub(crate) fn of_pattern(&self, pattern: &Pattern) -> String {
@@ -47,10 +60,7 @@ impl Subjects {
 
     /// The topic of an event's subject; `None` if nobody of ours can have written it.
     pub(crate) fn topic(&self, subject: &str) -> Option<Topic> {
-        let segments: Option<Vec<String>> =
-            subject.strip_prefix(&self.events)?.split('.').map(unescape).collect();
-        let topic: Topic = segments?.join("/").parse().ok()?;
-        (self.of_topic(&topic) == subject).then_some(topic)
+        self.named(subject.strip_prefix(&self.events)?)
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "the cases' names say what they check")]
 
 pub mod retention;
+pub mod stores;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -3,12 +3,14 @@
 //! * [`Log`] is the trait, with the guarantees that everything above relies on.
 //! * [`MemoryLog`] forgets with the process; [`DiskLog`] is durable on one machine.
 //! * [`Topic`], [`Pattern`], [`Filter`], [`EventId`], [`Epochs`] and [`Record`] are the terms they share.
-//! * [`Retention`] says what is kept, and [`State`] keeps the few small things that outlive retention.
+//! * [`Retention`] says what is kept, and [`State`] keeps the few small things that outlive retention,
+//!   [`Blobs`] the large ones.
 //!
 //! Nothing here knows of HTTP, subscribers or frames.
 
 mod ages;
 mod append;
+mod blobs;
 mod buckets;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -34,6 +36,7 @@ pub use append::{
     AppendError, AppendOptions, Appended, Batch, ExpectedLast, IdempotencyKey, MAX_FIELD_BYTES,
     NewEvent,
 };
+pub use blobs::{BlobError, Blobs, FileBlobs, MemoryBlobs};
 pub use disk::{
     DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport,
     SegmentSurvey, Survey, TornTail, survey,
@@ -46,7 +49,7 @@ pub use memory::MemoryLog;
 pub use pattern::{Pattern, PatternError};
 pub use record::{Fields, MAX_EVENT_NAME_BYTES, Record};
 pub use retention::{Keep, Limits, Retention, Rule, TopicMatch};
-pub use state::{FileState, MemoryState, State, StateError};
+pub use state::{FileState, MemoryState, State, StateError, Versioned};
 pub use tail::Tail;
 pub use topic::{MAX_TOPIC_BYTES, Topic, TopicError};
 

@@ -4,8 +4,26 @@
 use std::sync::Arc;
 
 use eventwall_log::{
-    DiskConfig, DiskLog, FsMedium, Log, MemoryLog, Retention, contract_tests, system_clock,
+    DiskConfig, DiskLog, FileBlobs, FileState, FsMedium, Log, MemoryBlobs, MemoryLog, MemoryState,
+    Retention,
+    contract::stores::{a_state_keeps_the_contract, blobs_keep_the_contract},
+    contract_tests, system_clock,
 };
+
+#[tokio::test]
+async fn states_keep_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = FsMedium::open(folder.path()).unwrap();
+    a_state_keeps_the_contract(&FileState::new(medium)).await;
+    a_state_keeps_the_contract(&MemoryState::default()).await;
+}
+
+#[tokio::test]
+async fn blobs_keep_their_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    blobs_keep_the_contract(&FileBlobs::open(&folder.path().join("blobs")).unwrap()).await;
+    blobs_keep_the_contract(&MemoryBlobs::default()).await;
+}
 
 mod memory {
     use super::*;

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 
+use eventwall_jetstream::{StoreUrl, StoreUrlError};
+
 use crate::{
     address::{HostName, Origin, listen_address},
     config::units::{age, bytes, count, some, time},
@@ -20,8 +22,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR", env = "EVENTWALL_DATA")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where events are kept: `disk` is durable, `memory` is gone when the server stops
-    #[arg(long, value_enum, env = "EVENTWALL_STORE")]
+    /// Where events are kept: `disk` is durable, `memory` is gone when the server stops, and
+    /// `nats://HOST[:PORT][,HOST…][/HUB]` is a NATS JetStream that many servers share
+    #[arg(long, value_name = "STORE", env = "EVENTWALL_STORE", value_parser = store)]
     pub(crate) store: Option<Store>,
 
     /// Play sample posts in the lobby, in memory unless --data is given
@@ -196,10 +199,25 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Store {
     Disk,
     Memory,
+    Nats(StoreUrl),
+}
+
+fn store(text: &str) -> Result<Store, String> {
+    match text {
+        "disk" => Ok(Store::Disk),
+        "memory" => Ok(Store::Memory),
+        url if url.contains("://") => {
+            url.parse().map(Store::Nats).map_err(|error: StoreUrlError| error.to_string())
+        }
+        _ => {
+            Err("it is disk, memory, or the address of a NATS server, as in nats://localhost:4222"
+                .into())
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,0 +1,54 @@
+//! The [`State`] of a hub: a bucket of keys in the cluster.
+
+use async_nats::jetstream::kv::{Store, UpdateErrorKind};
+use bytes::Bytes;
+use eventwall_log::{State, StateError, Versioned};
+use futures_core::future::BoxFuture;
+
+use crate::nats::in_full;
+
+/// What outlives retention, shared by all nodes of a hub. Values are as large as a message may be,
+/// 1 MiB unless the servers are told otherwise.
+#[derive(Debug, Clone)]
+pub struct JetStreamState(pub(crate) Store);
+
+/// Apart from what the log itself keeps there.
+fn key_of(key: &str) -> Result<String, StateError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if key.is_empty() || key.len() > 64 || !key.bytes().all(plain) {
+        return Err(StateError::Io(format!("{key:?} is no legal state key")));
+    }
+    Ok(format!("state.{key}"))
+}
+
+impl State for JetStreamState {
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Versioned>, StateError>> {
+        let key = key_of(key);
+        Box::pin(async move {
+            let entry = self.0.entry(key?).await;
+            let entry = entry.map_err(|error| StateError::Io(in_full(&error)))?;
+            Ok(entry.map(|entry| (entry.value.to_vec(), entry.revision)))
+        })
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        expected: u64,
+    ) -> BoxFuture<'_, Result<u64, StateError>> {
+        let key = key_of(key);
+        Box::pin(async move {
+            let key = key?;
+            match self.0.update(&key, Bytes::from(value), expected).await {
+                Ok(revision) => Ok(revision),
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                    let now = self.0.entry(&key).await;
+                    let now = now.map_err(|error| StateError::Io(in_full(&error)))?;
+                    Err(StateError::Conflict(now.map_or(0, |entry| entry.revision)))
+                }
+                Err(error) => Err(StateError::Io(in_full(&error))),
+            }
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! What a hub keeps beside its log, against the contract; and joining a hub that is not as it should be.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::sync::LazyLock;
+
+use eventwall_jetstream::{JetStreamConfig, JetStreamLog, OpenError};
+use eventwall_log::{
+    Keep, Log as _, NewEvent, Retention, Rule,
+    contract::stores::{a_state_keeps_the_contract, blobs_keep_the_contract},
+};
+use eventwall_testkit::{NatsCluster, NatsSetup, NatsVersion};
+
+static OLDEST: LazyLock<NatsCluster> =
+    LazyLock::new(|| NatsCluster::start(NatsVersion::Oldest, 1, &NatsSetup::default()));
+
+async fn open(url: &str, retention: Retention) -> Result<JetStreamLog, OpenError> {
+    JetStreamLog::open(JetStreamConfig::new(url.parse().unwrap(), retention)).await
+}
+
+#[tokio::test]
+async fn state_and_blobs_keep_the_contract() {
+    let log = open(&OLDEST.url("stores"), Retention::default()).await.unwrap();
+    a_state_keeps_the_contract(&log.state()).await;
+    blobs_keep_the_contract(&log.blobs()).await;
+}
+
+#[tokio::test]
+async fn two_nodes_share_state_and_blobs() {
+    use eventwall_log::{Blobs as _, State as _};
+    let first = open(&OLDEST.url("shared"), Retention::default()).await.unwrap();
+    let second = open(&OLDEST.url("shared"), Retention::default()).await.unwrap();
+    let revision = first.state().put("a", b"1".to_vec(), 0).await.unwrap();
+    assert_eq!(second.state().get("a").await, Ok(Some((b"1".to_vec(), revision))));
+    first.blobs().put("b", b"2".to_vec()).await.unwrap();
+    assert_eq!(second.blobs().get("b", 10).await, Ok(Some(b"2".to_vec())));
+}
+
+fn words(error: &OpenError) -> String {
+    error.to_string()
+}
+
+#[tokio::test]
+async fn nodes_of_other_settings_are_refused_until_they_say_that_they_mean_it() {
+    let hub = OLDEST.url("settings");
+    let first = open(&hub, Retention::bytes(1 << 20)).await.unwrap();
+    first
+        .append(NewEvent::new("a".parse().unwrap(), "x").into(), Default::default())
+        .await
+        .unwrap();
+    let other = Retention::bytes(1 << 21);
+    let refused = words(&open(&hub, other.clone()).await.unwrap_err());
+    assert!(refused.contains("max_bytes is 1048576 there and 2097152 here"), "{refused}");
+    assert!(refused.contains("?update=true"), "{refused}");
+    let mut states = Retention::bytes(1 << 20);
+    let mut rule = Rule::of("state/*".parse().unwrap());
+    rule.keep = Some(Keep::Latest);
+    states.rules = vec![rule];
+    let refused = words(&open(&hub, states).await.unwrap_err());
+    assert!(refused.contains("[[retention]]"), "{refused}");
+    open(&format!("{hub}?update=true"), other.clone()).await.unwrap();
+    open(&hub, other).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_outlive_no_event() {
+    let mut brief = Retention::default();
+    brief.limits.max_age = Some(60_000);
+    let refused = words(&open(&OLDEST.url("brief"), brief).await.unwrap_err());
+    assert!(refused.contains("lower --idempotency-window to at most 60 s"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stream_of_somebody_else_is_left_alone() {
+    let client = async_nats::connect(OLDEST.servers[0].addr.to_string()).await.unwrap();
+    let config = async_nats::jetstream::stream::Config {
+        name: "taken".into(),
+        subjects: vec!["orders.>".into()],
+        ..Default::default()
+    };
+    async_nats::jetstream::new(client).create_stream(config).await.unwrap();
+    let refused = words(&open(&OLDEST.url("taken"), Retention::default()).await.unwrap_err());
+    assert!(refused.contains("it is of the subjects orders.>"), "{refused}");
+    assert!(refused.contains("name another hub"), "{refused}");
+}
+
+#[tokio::test]
+async fn without_jetstream_it_says_so() {
+    let setup = NatsSetup { no_jetstream: true, ..NatsSetup::default() };
+    let plain = NatsCluster::start(NatsVersion::Oldest, 1, &setup);
+    eventwall_testkit::until("it listens", || {
+        std::net::TcpStream::connect(plain.servers[0].addr).is_ok()
+    });
+    let refused = words(&open(&plain.url("x"), Retention::default()).await.unwrap_err());
+    assert!(refused.contains("start nats-server with -js"), "{refused}");
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_at_once() {
+    let refused = words(&open("nats://127.0.0.1:1", Retention::default()).await.unwrap_err());
+    assert!(refused.starts_with("cannot reach NATS at nats://127.0.0.1:1/eventwall"), "{refused}");
+}
+
+#[tokio::test]
+async fn who_has_to_log_in_does() {
+    let setup = NatsSetup {
+        settings: "authorization { user: hub, password: secret }\n".into(),
+        ..NatsSetup::default()
+    };
+    let guarded = NatsCluster::start(NatsVersion::Oldest, 1, &setup);
+    let refused = words(&open(&guarded.url("x"), Retention::default()).await.unwrap_err());
+    assert!(refused.contains("authorization"), "{refused}");
+    let url = guarded.url("x").replace("nats://", "nats://hub:secret@");
+    open(&url, Retention::default()).await.unwrap();
+    let missing = format!("{}?creds=/nowhere/hub.creds", guarded.url("x"));
+    let refused = words(&open(&missing, Retention::default()).await.unwrap_err());
+    assert!(refused.starts_with("cannot use /nowhere/hub.creds"), "{refused}");
+}
