@@ -394,6 +394,35 @@ impl Index {
         }
     }
 
+    /// The last event that a reader of everything after a position must come to, if it is in the
+    /// stream still. A server that does not send it is behind the others.
+    pub(crate) fn witness(&self, filter: &Filter, after: Position) -> Option<Position> {
+        let last = |topic: &Topic| {
+            let reach = self.topics.get(topic);
+            let there = reach.last > reach.hidden && !self.erased.contains(&reach.last);
+            there.then_some(reach.last)
+        };
+        let last = match filter {
+            Filter::All => Some(self.runs.position(self.mark.seq)),
+            Filter::Topics(topics) => topics.iter().filter_map(last).max(),
+            Filter::Selection(_) => self.topics.matching(filter).iter().filter_map(last).max(),
+        };
+        last.filter(|last| *last > after)
+    }
+
+    /// The last event of all, if it is in the stream still.
+    pub(crate) fn last_event(&self) -> Option<Position> {
+        self.recent.iter().rev().find_map(|entry| match entry {
+            Entry::Event(record) if self.shows(entry, View::Kept) => Some(record.position),
+            _ => None,
+        })
+    }
+
+    /// The time of the last event.
+    pub(crate) fn last_time(&self) -> Millis {
+        self.last_time
+    }
+
     /// A page of what is at hand, if the range begins there.
     pub(crate) fn read_recent(
         &self,

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::JetStreamConfig,
+    follow::leave as leave_server,
     index::settings,
     nats::{Nats, OpenError, in_full},
     shared::Shared,
@@ -30,6 +31,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// A snapshot is made once so many messages came since the last, or after this time if any did.
 const SNAPSHOT_MESSAGES: u64 = 50_000;
 const SNAPSHOT_TIME: Duration = Duration::from_secs(30);
+/// Rounds that may fail before another server is tried.
+const FAILURES: u32 = 2;
 /// What is hidden is removed no sooner: readers that began before are done, and nodes whose clocks
 /// differ have hidden it, too.
 const RIPE: Duration = Duration::from_secs(60);
@@ -68,11 +71,21 @@ struct Node {
 pub(crate) async fn keep(shared: Arc<Shared>, keeper: Arc<tokio::sync::Mutex<Keeper>>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failed = 0;
     while !shared.is_closed() {
         ticks.tick().await;
         let mut keeper = keeper.lock().await;
-        if let Err(why) = keeper.round(&shared, false).await {
-            tracing::debug!(why, "a round of keeping the log failed");
+        failed = match keeper.round(&shared, false).await {
+            Ok(()) => 0,
+            Err(why) => {
+                tracing::debug!(why, "a round of keeping the log failed");
+                failed + 1
+            }
+        };
+        if failed == FAILURES {
+            // It is connected to a server that can do nothing, perhaps cut off from the others.
+            failed = 0;
+            leave_server(&shared.nats);
         }
     }
 }
@@ -265,11 +278,11 @@ async fn refill(shared: &Shared) -> Result<(), String> {
     let short = shared.index().short_trails();
     let heads = Want::heads(&shared.nats);
     for (which, after) in short {
-        let (from, end) = {
+        let (from, end, witness) = {
             let index = shared.index();
-            (index.runs.sequence(after) + 1, index.end)
+            (index.runs.sequence(after) + 1, index.end, index.last_event().filter(|e| *e > after))
         };
-        let read = shared.source.read(&shared.nats, &heads, from, (AHEAD / 4, usize::MAX)).await?;
+        let read = shared.stretch(&heads, from, (AHEAD / 4, usize::MAX), witness).await?;
         let mut index = shared.index();
         let last = read.messages.last().map(|message| index.runs.position(message.mark.seq));
         let placed: Vec<_> =

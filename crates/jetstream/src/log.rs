@@ -156,9 +156,7 @@ impl Log for JetStreamLog {
 
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
         Box::pin(async move {
-            let found =
-                self.shared.source.first_since(&self.shared.nats, i128::from(time) * 1_000_000);
-            let found = found.await.map_err(unreadable)?;
+            let found = self.shared.first_since(time).await.map_err(unreadable)?;
             let index = self.shared.index();
             Ok(found.map_or(index.end, |seq| index.runs.position(seq).before()))
         })

@@ -7,10 +7,13 @@ use async_nats::{
     Client, ConnectOptions,
     connection::State as ConnectionState,
     jetstream::{
-        self, Context,
+        self, Context, ErrorCode,
         kv::Store,
         object_store::{self, ObjectStore},
-        stream::{self, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream},
+        stream::{
+            self, DiscardPolicy, Info, LastRawMessageErrorKind, RetentionPolicy, StorageType,
+            Stream,
+        },
     },
 };
 use eventwall_log::Retention;
@@ -138,6 +141,27 @@ impl Nats {
     /// What the servers say of the stream now.
     pub(crate) async fn info(&self) -> Result<Info, String> {
         self.stream.get_info().await.map_err(|error| error.to_string())
+    }
+
+    /// The sequence of the last message that is in the stream still, of a subject or of all; 0 if
+    /// there is none.
+    pub(crate) async fn last_of(&self, subject: &str) -> Result<u64, String> {
+        match self.stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(message.sequence),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(0),
+                LastRawMessageErrorKind::JetStream(inner)
+                    if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+                {
+                    Ok(0)
+                }
+                _ => Err(in_full(&error)),
+            },
+        }
+    }
+
+    pub(crate) async fn last_message(&self) -> Result<u64, String> {
+        self.last_of(">").await
     }
 
     /// Other limits, decided by this node for all.
@@ -318,7 +342,7 @@ async fn ensure_stream(
 }
 
 fn is_absent(error: &jetstream::context::GetStreamError) -> bool {
-    use async_nats::jetstream::{ErrorCode, context::GetStreamErrorKind};
+    use async_nats::jetstream::context::GetStreamErrorKind;
     matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 

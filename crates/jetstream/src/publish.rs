@@ -169,24 +169,9 @@ impl Append<'_> {
             return Ok(Ok(seq));
         }
         // What is hidden or erased may be in the stream still, or not.
-        let there = self.last_stored(topic).await.map_err(stopped)?;
-        Ok(if there <= seq { Ok(there) } else { Err(self.last(topic)) })
-    }
-
-    /// The last sequence of a topic's subject in the stream; 0 if there is none.
-    async fn last_stored(&self, topic: &Topic) -> Result<u64, String> {
-        use async_nats::jetstream::stream::LastRawMessageErrorKind as Kind;
         let subject = self.shared.nats.subjects.of_topic(topic);
-        match self.shared.nats.stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(message.sequence),
-            Err(error) => match error.kind() {
-                Kind::NoMessageFound => Ok(0),
-                Kind::JetStream(inner) if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
-                    Ok(0)
-                }
-                _ => Err(in_full(&error)),
-            },
-        }
+        let there = self.shared.nats.last_of(&subject).await.map_err(stopped)?;
+        Ok(if there <= seq { Ok(there) } else { Err(self.last(topic)) })
     }
 
     fn headers(&self, n: usize, last: Option<u64>) -> HeaderMap {

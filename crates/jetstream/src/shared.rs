@@ -5,14 +5,17 @@ use std::{
     time::Duration,
 };
 
-use eventwall_log::{Budget, Filter, Page, Position, ReadRange};
-use tokio::sync::{Notify, Semaphore, watch};
+use eventwall_log::{Budget, Entry, Filter, Millis, Page, Position, ReadRange};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::Instant,
+};
 
 use crate::{
     blobs::JetStreamBlobs,
     index::{Index, View},
     nats::Nats,
-    source::{Source, Want},
+    source::{Source, Stretch, Want},
     verify::{Known, verify},
 };
 
@@ -20,6 +23,8 @@ use crate::{
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(5);
 /// Messages that one read looks at, at most, for those that it wants.
 const LOOKS: usize = 16_384;
+/// Until a server that is behind is asked again.
+const BEHIND: Duration = Duration::from_millis(50);
 /// Reads of the stream at once.
 const READS: usize = 16;
 /// Publishes that wait for their acknowledgement.
@@ -156,17 +161,35 @@ impl Shared {
         let _one_of_few = self.reads.acquire().await.map_err(|error| error.to_string())?;
         self.reach(0).await?;
         let generation = self.progress.borrow().generation;
+        let (entries, examined) = self.look(range, filter, budget).await?;
+        // What went meanwhile is known once this node is as far as the stream was after the read.
+        self.catch_up().await?;
+        if self.progress.borrow().generation != generation {
+            return Err("the connection to NATS broke during the read".into());
+        }
+        let range = ReadRange { through: examined.min(range.through), ..range };
+        Ok(self.index().page(range, filter, (budget, view), entries.into_iter()))
+    }
+
+    /// What is wanted of a stretch of the stream, and how far it was looked at.
+    async fn look(
+        &self,
+        range: ReadRange,
+        filter: &Filter,
+        budget: Budget,
+    ) -> Result<(Vec<Entry>, Position), String> {
         let want = Want::of(filter, &self.nats);
-        let (mut from, through) = {
+        let (mut from, end, witness) = {
             let index = self.index();
-            (index.runs.sequence(range.after) + 1, index.end.min(range.through))
+            let witness = index.witness(filter, range.after);
+            (index.runs.sequence(range.after) + 1, index.end, witness)
         };
         let (mut entries, mut looked, mut left) = (Vec::new(), 0, budget);
         let mut examined = range.after;
-        loop {
+        while looked < LOOKS && left.events > 0 && left.bytes > 0 && examined < range.through {
             // Some of what is read may not be wanted, or not be shown.
             let most = (left.events.saturating_add(64), left.bytes);
-            let read = self.source.read(&self.nats, &want, from, most).await?;
+            let read = self.stretch(&want, from, most, witness).await?;
             looked += read.messages.len();
             let index = self.index();
             for message in read.messages {
@@ -178,24 +201,48 @@ impl Shared {
                 }
             }
             if read.complete {
-                examined = through;
-            }
-            if read.complete
-                || examined >= through
-                || left.events == 0
-                || left.bytes == 0
-                || looked >= LOOKS
-            {
+                examined = end.max(examined);
                 break;
             }
         }
-        // What went meanwhile is known once this node is as far as the stream was after the read.
-        self.catch_up().await?;
-        if self.progress.borrow().generation != generation {
-            return Err("the connection to NATS broke during the read".into());
+        Ok((entries, examined))
+    }
+
+    /// The first event that is not older than a time.
+    pub(crate) async fn first_since(&self, time: Millis) -> Result<Option<u64>, String> {
+        let end = Instant::now() + CATCH_UP;
+        loop {
+            let found = self.source.first_since(&self.nats, i128::from(time) * 1_000_000).await?;
+            // One that is too new to be there for a server that is behind?
+            if found.is_some() || self.index().last_time() < time || Instant::now() > end {
+                return Ok(found);
+            }
+            tokio::time::sleep(BEHIND).await;
         }
-        let range = ReadRange { through: examined.min(through), ..range };
-        Ok(self.index().page(range, filter, (budget, view), entries.into_iter()))
+    }
+
+    /// Reads from a server that is not behind: who has not come to the witness and says that there
+    /// is nothing more, is.
+    pub(crate) async fn stretch(
+        &self,
+        want: &Want,
+        from: u64,
+        most: (usize, usize),
+        witness: Option<Position>,
+    ) -> Result<Stretch, String> {
+        let end = Instant::now() + CATCH_UP;
+        loop {
+            let read = self.source.read(&self.nats, want, from, most).await?;
+            let last = read.messages.last().map_or(from.saturating_sub(1), |last| last.mark.seq);
+            let last = self.index().runs.position(last);
+            if !read.complete || witness.is_none_or(|witness| last >= witness) {
+                return Ok(read);
+            }
+            if Instant::now() > end {
+                return Err("a server of NATS is far behind the others".into());
+            }
+            tokio::time::sleep(BEHIND).await;
+        }
     }
 
     fn recent(&self, range: ReadRange, filter: &Filter, how: (Budget, View)) -> Option<Page> {
@@ -205,9 +252,9 @@ impl Shared {
     }
 }
 
-fn wanted(entry: &eventwall_log::Entry, filter: &Filter) -> bool {
+fn wanted(entry: &Entry, filter: &Filter) -> bool {
     match entry {
-        eventwall_log::Entry::Event(record) => filter.matches(&record.topic),
-        eventwall_log::Entry::Erasure { .. } => matches!(filter, Filter::All),
+        Entry::Event(record) => filter.matches(&record.topic),
+        Entry::Erasure { .. } => matches!(filter, Filter::All),
     }
 }

@@ -12,6 +12,7 @@ mod follower;
 mod http;
 mod nats;
 mod process;
+mod proxy;
 mod server;
 mod wait;
 
@@ -20,5 +21,6 @@ pub use follower::{Follower, Seen};
 pub use http::{Connection, Response, get, get_json, history, post, request, stream};
 pub use nats::{Nats, NatsCluster, NatsSetup, NatsVersion};
 pub use process::{allow_files, memory_kib};
+pub use proxy::Proxy;
 pub use server::{Server, Setup};
 pub use wait::{DEADLINE, until};

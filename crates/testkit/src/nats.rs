@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::DEADLINE;
+use crate::{DEADLINE, Proxy};
 
 /// Which nats-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Nats {
 #[derive(Debug)]
 pub struct NatsCluster {
     pub servers: Vec<Nats>,
+    /// From each server to each other, by which they reach each other.
+    routes: Vec<Vec<Option<Proxy>>>,
     _temp: TempDir,
 }
 
@@ -78,22 +80,57 @@ impl NatsCluster {
     pub fn start(version: NatsVersion, count: usize, setup: &NatsSetup) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let ports = free_ports(2 * count);
-        let (clients, routes) = ports.split_at(count);
+        let (clients, listens) = ports.split_at(count);
+        let routes: Vec<Vec<Option<Proxy>>> = (0..count)
+            .map(|n| {
+                let to = |(other, addr)| (other != n).then(|| Proxy::to(addr));
+                listens.iter().copied().enumerate().map(to).collect()
+            })
+            .collect();
         let servers = clients.iter().enumerate().map(|(n, client)| {
             let folder = temp.path().join(format!("n{n}"));
             std::fs::create_dir_all(&folder).unwrap();
             let config = folder.join("nats.conf");
             let store = folder.join("store");
-            std::fs::write(&config, settings(n, *client, (routes, count), (&store, setup)))
+            std::fs::write(&config, settings(n, *client, (listens, &routes[n]), (&store, setup)))
                 .unwrap();
             Nats { process: None, version, addr: *client, config, store }
         });
-        let mut cluster = Self { servers: servers.collect(), _temp: temp };
+        let servers = servers.collect();
+        let mut cluster = Self { servers, routes, _temp: temp };
         cluster.servers.iter_mut().for_each(Nats::spawn);
         if !setup.no_jetstream {
             cluster.servers.iter().for_each(Nats::wait);
         }
         cluster
+    }
+
+    /// Cuts one server off from the others, or holds what it and they say to each other.
+    pub fn isolate(&self, n: usize, hold: bool) {
+        self.routes_of(n).for_each(|route| if hold { route.hold() } else { route.cut() });
+    }
+
+    /// It may talk to the others again.
+    pub fn rejoin(&self, n: usize) {
+        self.routes_of(n).for_each(Proxy::heal);
+    }
+
+    fn routes_of(&self, n: usize) -> impl Iterator<Item = &Proxy> {
+        let all = self.routes.iter().enumerate();
+        let pairs =
+            all.flat_map(|(from, to)| to.iter().enumerate().map(move |(to, p)| (from, to, p)));
+        pairs.filter(move |(from, to, _)| *from == n || *to == n).filter_map(|(_, _, p)| p.as_ref())
+    }
+
+    /// Which server leads a stream, as one of those that run says.
+    #[must_use]
+    pub fn leader(&self, stream: &str) -> Option<usize> {
+        let running = self.servers.iter().filter(|server| server.is_running());
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let mut answers = running.filter_map(|server| server.ask(&subject));
+        let leader = answers
+            .find_map(|info| info["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok());
+        leader
     }
 
     /// For `--store`.
@@ -132,6 +169,20 @@ impl Nats {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Asks it something without a body.
+    #[must_use]
+    pub fn ask(&self, subject: &str) -> Option<serde_json::Value> {
+        let mut stream = TcpStream::connect(self.addr).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let ask = format!(
+            "CONNECT {{\"verbose\":false}}\r\nSUB probe 1\r\nPUB {subject} probe 0\r\n\r\n"
+        );
+        stream.write_all(ask.as_bytes()).ok()?;
+        let mut lines = BufReader::new(stream).lines();
+        let answer = lines.find(|line| line.as_ref().map_or(true, |l| l.starts_with('{')))?.ok()?;
+        serde_json::from_str(&answer).ok()
     }
 
     fn answers(&self) -> bool {
@@ -208,7 +259,7 @@ fn copy(from: &Path, to: &Path) {
 fn settings(
     n: usize,
     client: SocketAddr,
-    (routes, count): (&[SocketAddr], usize),
+    (listens, others): (&[SocketAddr], &[Option<Proxy>]),
     (store, setup): (&Path, &NatsSetup),
 ) -> String {
     let mut text = format!("server_name: n{n}\nlisten: {client}\n");
@@ -216,12 +267,14 @@ fn settings(
         let sync = if setup.sync_always { "sync_interval: always" } else { "" };
         let _ = writeln!(text, "jetstream {{ store_dir: \"{}\"\n {sync} }}", store.display());
     }
-    if count > 1 {
-        let others: Vec<_> = routes.iter().map(|route| format!("nats://{route}")).collect();
+    if listens.len() > 1 {
+        let others: Vec<_> =
+            others.iter().flatten().map(|proxy| format!("nats://{}", proxy.addr)).collect();
+        // Or they would tell each other, and their clients, of ways past the proxies.
         let _ = writeln!(
             text,
-            "cluster {{ name: test, listen: {}, routes: [{}] }}",
-            routes[n],
+            "cluster {{ name: test, listen: {}, no_advertise: true, routes: [{}] }}",
+            listens[n],
             others.join(", ")
         );
     }

@@ -21,6 +21,7 @@ pub struct Setup {
     everywhere: bool,
     max_file: Option<u32>,
     env: Vec<(String, String)>,
+    store: Option<String>,
 }
 
 impl Setup {
@@ -34,6 +35,13 @@ impl Setup {
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
         self.data = Some(folder.into());
+        self
+    }
+
+    /// With its log elsewhere, such as in NATS.
+    #[must_use]
+    pub fn store(mut self, url: &str) -> Self {
+        self.store = Some(url.into());
         self
     }
 
@@ -64,10 +72,14 @@ impl Setup {
         let temp = tempfile::tempdir().unwrap();
         let data = self.data.unwrap_or_else(|| temp.path().join("data"));
         let host = if self.everywhere { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
-        let (child, greeting) =
-            spawn((host, 0).into(), &data, (&self.args, &self.env), self.max_file);
+        let place = match self.store {
+            Some(url) => ["--store".into(), url],
+            None => ["--data".into(), data.display().to_string()],
+        };
+        let args: Vec<String> = place.into_iter().chain(self.args).collect();
+        let (child, greeting) = spawn((host, 0).into(), (&args, &self.env), self.max_file);
         let addr = address(&greeting);
-        Server { child, addr, args: self.args, env: self.env, data, greeting, _temp: temp }
+        Server { child, addr, args, env: self.env, data, greeting, _temp: temp }
     }
 }
 
@@ -132,7 +144,7 @@ impl Server {
     /// Starts it again on the same port with the same data, once the old process is gone. The
     /// disk is whole again.
     pub fn restart(&mut self) {
-        (self.child, self.greeting) = spawn(self.addr, &self.data, (&self.args, &self.env), None);
+        (self.child, self.greeting) = spawn(self.addr, (&self.args, &self.env), None);
     }
 }
 
@@ -145,12 +157,11 @@ impl Drop for Server {
 
 fn spawn(
     listen: SocketAddr,
-    data: &Path,
     (args, env): (&[String], &[(String, String)]),
     max_file: Option<u32>,
 ) -> (Child, String) {
     let mut command = max_file.map_or_else(eventwall, limited);
-    command.arg("--listen").arg(listen.to_string()).arg("--data").arg(data).args(args);
+    command.arg("--listen").arg(listen.to_string()).args(args);
     command.envs(env.iter().map(|(name, value)| (name, value)));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut greeting = String::new();
@@ -164,7 +175,10 @@ fn spawn(
     }
     // Its log must not fill a pipe that nobody reads.
     let mut log = child.stderr.take().unwrap();
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    std::thread::spawn(move || match std::env::var_os("EVENTWALL_TEST_LOG") {
+        Some(_) => std::io::copy(&mut log, &mut std::io::stderr()),
+        None => std::io::copy(&mut log, &mut std::io::sink()),
+    });
     (child, greeting)
 }
 
