@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use crate::run::{cargo, command, exists, root, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 14] = [
     // The fuzz targets' engine is C++.
     ("c++", "g++"),
     ("chromium", "chromium"),
@@ -17,6 +17,9 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("prlimit", "util-linux"),
     ("strace", "strace"),
     ("faketime", "faketime"),
+    ("nats-server", "nats-server"),
+    ("haproxy", "haproxy"),
+    ("go", "golang-go"),
     ("node", "nodejs"),
     ("npm", "npm"),
 ];
@@ -27,7 +30,27 @@ pub(crate) fn install() -> Result<(), String> {
     packages()?;
     components()?;
     node_version()?;
+    newest_nats()?;
     node_modules()
+}
+
+/// Debian's nats-server is the oldest that is supported; what newer ones can do beyond is tested, too.
+const NEWEST_NATS: &str = "github.com/nats-io/nats-server/v2@v2.14.9";
+
+fn newest_nats() -> Result<(), String> {
+    let folder = root().join("target/nats");
+    if folder.join("nats-server").exists() {
+        return Ok(());
+    }
+    let words = ["go", "install", NEWEST_NATS];
+    consent("A newer nats-server, beside Debian's, is missing", &[&words])?;
+    let built = run(command(&words).env("GOBIN", &folder).env("GOFLAGS", "-mod=mod"));
+    built.map_err(|why| {
+        format!(
+            "{why}; it needs Go 1.21 or newer, or put a nats-server 2.12 or newer into {}",
+            folder.display()
+        )
+    })
 }
 
 fn packages() -> Result<(), String> {

@@ -17,7 +17,7 @@ struct Station {
     env: &'static [(&'static str, &'static str)],
 }
 
-const OUTSIDE: [Station; 6] = [
+const OUTSIDE: [Station; 7] = [
     Station {
         name: "kill -9 at random moments",
         tests: &["crash"],
@@ -42,6 +42,11 @@ const OUTSIDE: [Station; 6] = [
         name: "a thousand replays at once, slow readers, load",
         tests: &["replay", "load"],
         env: &[("EVENTWALL_LOAD", "full")],
+    },
+    Station {
+        name: "nodes and NATS servers that fail in turn",
+        tests: &["cluster", "nodes"],
+        env: &[("EVENTWALL_ROUNDS", "3"), ("EVENTWALL_SUBSCRIBERS", "400")],
     },
     Station { name: "restores and copied directories", tests: &["log_tools", "data"], env: &[] },
 ];

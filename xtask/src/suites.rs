@@ -15,12 +15,13 @@ struct Suite {
     run: fn(&mut Counts) -> Result<(), String>,
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite { name: "build", minutes: 12, run: build },
     Suite { name: "rust", minutes: 6, run: rust },
     Suite { name: "clients", minutes: 3, run: clients },
     Suite { name: "browsers", minutes: 12, run: browsers },
     Suite { name: "crash", minutes: 4, run: crash },
+    Suite { name: "cluster", minutes: 6, run: cluster },
 ];
 
 /// Runs the named suites, or all; ends with the number of tests.
@@ -28,7 +29,7 @@ pub(crate) fn test(names: &[&str]) -> Result<(), String> {
     let known = |name: &&&str| !SUITES.iter().any(|suite| suite.name == **name);
     if let Some(unknown) = names.iter().find(known) {
         return Err(format!(
-            "there is no suite `{unknown}`: build, rust, clients, browsers or crash"
+            "there is no suite `{unknown}`: build, rust, clients, browsers, crash or cluster"
         ));
     }
     install()?;
@@ -84,12 +85,15 @@ fn rust(counts: &mut Counts) -> Result<(), String> {
 /// Tests of a suite of their own: a server that dies, sleeps or loses its clock.
 const CRASHES: [&str; 3] = ["crash", "kill_points", "time"];
 
+/// Nodes that share a log in NATS.
+const CLUSTERS: [&str; 2] = ["cluster", "nodes"];
+
 /// Every file of tests from outside, but those.
 fn outside_tests() -> Result<Vec<String>, String> {
     let files = std::fs::read_dir(root().join("e2e/tests")).map_err(|error| error.to_string())?;
     let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let names = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
-    Ok(names.filter(|name| !CRASHES.contains(&&**name)).collect())
+    Ok(names.filter(|name| !CRASHES.contains(&&**name) && !CLUSTERS.contains(&&**name)).collect())
 }
 
 /// Other people's clients, outside of browsers.
@@ -108,9 +112,18 @@ fn node_tests(script: &str, counts: &mut Counts) -> Result<(), String> {
 }
 
 fn crash(counts: &mut Counts) -> Result<(), String> {
+    told_outside(&CRASHES, counts)
+}
+
+fn cluster(counts: &mut Counts) -> Result<(), String> {
+    told_outside(&CLUSTERS, counts)
+}
+
+/// Tests from outside that say what they do.
+fn told_outside(names: &[&str], counts: &mut Counts) -> Result<(), String> {
     build_binary()?;
     let mut words = vec!["test", "--package", "eventwall-e2e", "--no-fail-fast"];
-    words.extend(CRASHES.iter().flat_map(|name| ["--test", name]));
+    words.extend(names.iter().flat_map(|name| ["--test", name]));
     words.extend(["--", "--nocapture"]);
     run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
 }

@@ -77,6 +77,11 @@ impl CaughtUp {
             && range.after < self.through
     }
 
+    /// Whether anything is left after `position`, as far as it was read.
+    fn has_some(&self, position: Position) -> bool {
+        self.events.last().is_some_and(|last| last.position() > position)
+    }
+
     /// Up to where nothing is left that comes after `position`.
     fn nothing_up_to(&self, position: Position) -> Position {
         let left = self.events.iter().find(|event| event.position() > position);
@@ -104,8 +109,11 @@ pub(crate) fn next(
     match read.removed {
         Some(removed) if removed > cursor.position => {
             let resumed = match &cursor.filter {
-                // Retention takes the oldest of a topic first.
-                Filter::Topics(topics) if topics.len() == 1 => removed,
+                // Retention takes the oldest of a topic first: what was not read of it yet is not
+                // there. (What a log lost otherwise may lie behind events that are left.)
+                Filter::Topics(topics) if topics.len() == 1 && !read.has_some(cursor.position) => {
+                    removed
+                }
                 _ => removed.min(read.nothing_up_to(cursor.position)),
             };
             Next::Gap { resumed, removed, removals: read.removals }

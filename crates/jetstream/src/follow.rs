@@ -59,6 +59,8 @@ pub(crate) struct Session {
     next: u64,
     /// The stream had so many when it was looked at.
     target: u64,
+    /// By which the stream was made sure of.
+    connection: u64,
     announced: bool,
 }
 
@@ -74,6 +76,8 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
     });
     let alone = first && keeper::is_alone(shared).await?;
     let beginning = async {
+        let connection = nats.connection();
+        nats.restore().await?;
         let verified = verify(nats, known.as_ref(), alone).await?;
         let state = &verified.info.state;
         {
@@ -89,7 +93,8 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
         let from = shared.index().taken + 1;
         shared.announce();
         let messages = consume(nats, from).await?;
-        Ok(Session { messages, next: 1, target: state.last_sequence, announced: false })
+        let target = state.last_sequence;
+        Ok(Session { messages, next: 1, target, connection, announced: false })
     };
     let deadline = 8 * REQUEST;
     match tokio::time::timeout(deadline, beginning).await {
@@ -135,6 +140,7 @@ impl Session {
             let step = tokio::select! {
                 step = self.step(shared) => step,
                 () = shared.anew.notified() => Err("the stream is looked at anew".into()),
+                () = shared.nats.turns.notified() => self.check(shared),
             };
             if let Err(why) = step {
                 return why;
@@ -175,7 +181,12 @@ impl Session {
         if shared.index().taken >= self.target {
             self.live(shared);
         }
-        if !shared.nats.is_connected() {
+        self.check(shared)
+    }
+
+    fn check(&self, shared: &Shared) -> Result<(), String> {
+        let nats = &shared.nats;
+        if !nats.is_connected() || nats.connection() != self.connection {
             return Err("the connection to NATS is lost".into());
         }
         Ok(())
@@ -198,6 +209,7 @@ impl Session {
         }
         shared.progress.send_modify(|now| {
             now.generation += 1;
+            now.connection = self.connection;
             now.live = true;
         });
         if shared.trouble.send_replace(None).is_some_and(|why| why != "it is starting") {

@@ -1,10 +1,14 @@
 //! The connection to the cluster, and what is kept there: one stream, two buckets of keys and one of
 //! objects. Makes them, or checks that they are what is needed, and says plainly what is not.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_nats::{
-    Client, ConnectOptions,
+    Client, ConnectOptions, Event,
     connection::State as ConnectionState,
     jetstream::{
         self, Context, ErrorCode,
@@ -17,6 +21,7 @@ use async_nats::{
     },
 };
 use eventwall_log::Retention;
+use tokio::sync::Notify;
 
 use crate::{
     config::{JetStreamConfig, StoreUrl},
@@ -27,6 +32,8 @@ use crate::{
 pub(crate) const REQUEST: Duration = Duration::from_secs(3);
 /// A publish that was not acknowledged by then has an unknown outcome.
 pub(crate) const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+/// A stream that is not there so often in a row is gone.
+const LOOKS: usize = 2;
 const CONNECT: Duration = Duration::from_secs(3);
 /// A server that answers no ping is left for another.
 const PING: Duration = Duration::from_secs(3);
@@ -86,6 +93,10 @@ pub(crate) struct Nats {
     pub(crate) blobs: ObjectStore,
     pub(crate) subjects: Subjects,
     pub(crate) hub: String,
+    /// The stream as it must be, should it be gone.
+    wanted: stream::Config,
+    /// The connection broke, or is there again.
+    pub(crate) turns: Arc<Notify>,
     /// Several events can be written as one unit.
     pub(crate) atomic: bool,
     /// A consumer may have several filters.
@@ -101,7 +112,8 @@ impl std::fmt::Debug for Nats {
 impl Nats {
     pub(crate) async fn open(config: &JetStreamConfig) -> Result<Self, OpenError> {
         let url = &config.url;
-        let client = connect(url).await?;
+        let turns = Arc::new(Notify::new());
+        let client = connect(url, turns.clone()).await?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(REQUEST);
         let failed = |reason: String| OpenError::Failed { url: url.to_string(), reason };
@@ -125,6 +137,8 @@ impl Nats {
             atomic: atomic && info.config.allow_atomic_publish,
             many_filters: client.is_server_compatible(2, 10, 0),
             hub: url.hub.clone(),
+            wanted: stream::Config { num_replicas: replicas, ..wanted },
+            turns,
             client,
             context,
             stream,
@@ -134,8 +148,31 @@ impl Nats {
         })
     }
 
+    /// Counts the connections that there were.
+    pub(crate) fn connection(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.client.connection_state() == ConnectionState::Connected
+    }
+
+    /// Makes the stream again, if somebody has removed it.
+    pub(crate) async fn restore(&self) -> Result<(), String> {
+        for look in 0..LOOKS {
+            match self.context.get_stream(&self.hub).await {
+                Err(error) if is_absent(&error) => {}
+                other => return other.map(drop).map_err(|error| in_full(&error)),
+            }
+            if look + 1 < LOOKS {
+                tokio::time::sleep(REQUEST).await;
+            }
+        }
+        tracing::warn!(stream = self.hub, "the stream is gone: making a new one");
+        let mut wanted = self.wanted.clone();
+        wanted.allow_atomic_publish = self.atomic;
+        let made = self.context.get_or_create_stream(wanted).await;
+        made.map(drop).map_err(|error| in_full(&error))
     }
 
     /// What the servers say of the stream now.
@@ -177,13 +214,19 @@ pub(crate) fn created(info: &Info) -> String {
     info.created.unix_timestamp_nanos().to_string()
 }
 
-async fn connect(url: &StoreUrl) -> Result<Client, OpenError> {
+async fn connect(url: &StoreUrl, turns: Arc<Notify>) -> Result<Client, OpenError> {
     let mut options = ConnectOptions::new()
         .name("eventwall")
         .connection_timeout(CONNECT)
         .request_timeout(Some(REQUEST))
         .ping_interval(PING)
         .subscription_capacity(65_536)
+        .event_callback(move |event| {
+            if matches!(event, Event::Connected | Event::Disconnected) {
+                turns.notify_one();
+            }
+            std::future::ready(())
+        })
         .reconnect_delay_callback(|attempts| {
             let exponent = u32::try_from(attempts.min(6)).unwrap_or(6);
             let most = (20_u64 << exponent).min(1000);

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::{
     message::{self, Keyed},
     nats::{ACKNOWLEDGE, in_full},
-    shared::Shared,
+    shared::{Progress, Shared},
 };
 
 /// Attempts to meet a condition while the last event of a topic is in doubt.
@@ -99,10 +99,10 @@ impl Append<'_> {
                 },
                 None => None,
             };
-            let generation = self.shared.progress.borrow().generation;
+            let before = *self.shared.progress.borrow();
             match self.send(last).await? {
                 Answer::Stored { seq, duplicate } => {
-                    return self.stored(seq, duplicate, generation).await;
+                    return self.stored(seq, duplicate, before).await;
                 }
                 Answer::InProcess if began.elapsed() < ACKNOWLEDGE => {
                     tokio::time::sleep(IN_PROCESS).await;
@@ -265,12 +265,18 @@ impl Append<'_> {
         &self,
         seq: u64,
         duplicate: bool,
-        generation: u64,
+        before: Progress,
     ) -> Result<Appended, AppendError> {
+        let told = |why: String| unknown(&format!("NATS has stored it, then {why}"));
+        // A place that was taken before: the stream is another one.
+        let taken = !duplicate && seq <= before.seq;
+        if taken || self.shared.nats.connection() != before.connection {
+            self.shared.renewed(before.generation).await.map_err(told)?;
+        }
         if duplicate {
             return self.repeated(seq).await;
         }
-        self.acknowledge(seq, generation).await?;
+        self.acknowledge(seq, before.generation).await?;
         let first = seq + 1 - self.events.len() as u64;
         Ok(Appended { ids: self.ids(first..=seq), repeated: false })
     }

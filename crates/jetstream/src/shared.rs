@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     pub(crate) generation: u64,
     /// The stream is followed, and is what it was.
     pub(crate) live: bool,
+    /// The connection by which that was made sure of.
+    pub(crate) connection: u64,
 }
 
 /// See the module.
@@ -108,18 +110,36 @@ impl Shared {
         if self.is_closed() {
             return Some("it is closed".into());
         }
-        let connected = self.nats.is_connected();
         let trouble = self.trouble.borrow().clone();
-        trouble.or_else(|| (!connected).then(|| "the connection to NATS is lost".into()))
+        trouble.or_else(|| (!self.is_sure()).then(|| "the connection to NATS is lost".into()))
+    }
+
+    /// Whether the connection is still the one by which the stream was made sure of.
+    pub(crate) fn is_sure(&self) -> bool {
+        let nats = &self.nats;
+        nats.is_connected() && self.progress.borrow().connection == nats.connection()
     }
 
     /// Waits until the stream is followed, and everything up to `seq` is taken in.
     pub(crate) async fn reach(&self, seq: u64) -> Result<(), String> {
         let mut progress = self.progress.subscribe();
-        let there = progress.wait_for(|now| now.live && now.seq >= seq);
+        let nats = &self.nats;
+        let there = progress
+            .wait_for(|now| now.live && now.connection == nats.connection() && now.seq >= seq);
         match tokio::time::timeout(CATCH_UP, there).await {
             Ok(_) => Ok(()),
             Err(_) => Err(self.trouble().unwrap_or_else(|| "this node is far behind NATS".into())),
+        }
+    }
+
+    /// Waits until the stream was looked at anew.
+    pub(crate) async fn renewed(&self, since: u64) -> Result<(), String> {
+        self.anew.notify_one();
+        let mut progress = self.progress.subscribe();
+        let renewed = progress.wait_for(|now| now.live && now.generation > since);
+        match tokio::time::timeout(2 * CATCH_UP, renewed).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.trouble().unwrap_or_else(|| "NATS does not answer".into())),
         }
     }
 

@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     log_bytes: Gauge<i64, AtomicI64>,
     log_end: Gauge<i64, AtomicI64>,
     log_damage: Gauge<i64, AtomicI64>,
+    log_up: Gauge<i64, AtomicI64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +95,7 @@ impl Metrics {
             log_bytes: Gauge::default(),
             log_end: Gauge::default(),
             log_damage: Gauge::default(),
+            log_up: Gauge::default(),
         };
         let to = &mut new.registry;
         hub.metrics().register(to);
@@ -109,6 +111,8 @@ impl Metrics {
         to.register("refusals", "Requests refused, by status and reason", new.refusals.clone());
         to.register_with_unit("log", "What the log takes", Unit::Bytes, new.log_bytes.clone());
         to.register("log_end_position", "The last position in the log", new.log_end.clone());
+        let up = "1 while the log takes events, 0 while it does not";
+        to.register("log_up", up, new.log_up.clone());
         let damage = "Places in the log that were found to be damaged since the start";
         to.register("log_damaged_places", damage, new.log_damage.clone());
         new
@@ -129,6 +133,7 @@ impl Metrics {
         self.log_bytes.set(number(hub.log().bytes()));
         self.log_end.set(number(hub.log().end().0));
         self.log_damage.set(number(hub.log().damage().len() as u64));
+        self.log_up.set(i64::from(hub.health().is_ok()));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

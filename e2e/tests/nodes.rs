@@ -1,0 +1,245 @@
+//! Nodes that share a log in NATS, from outside: cut off and back, over streams that are made anew, put
+//! back or rolled back, fresh beside a long history, and gone.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::time::{Duration, Instant};
+
+use eventwall_testkit::{
+    Follower, NatsCluster, NatsSetup, NatsVersion, Proxy, Response, Server, Setup, get, get_json,
+    request, until,
+};
+
+fn one_server(version: NatsVersion) -> NatsCluster {
+    NatsCluster::start(version, 1, &NatsSetup::default())
+}
+
+fn node(nats: &NatsCluster) -> Server {
+    Setup::default().store(&nats.url("main")).arg("--heartbeat").arg("200ms").start()
+}
+
+fn send(node: &Server, method: &str, target: &str, headers: &[&str], body: &str) -> Response {
+    request(node.addr, method, target, headers, body.as_bytes())
+}
+
+fn try_publish(node: &Server, topic: &str, data: &str) -> Response {
+    send(node, "POST", &format!("/topics/{topic}"), &[], data)
+}
+
+fn publish(node: &Server, topic: &str, data: &str) -> String {
+    let answer = try_publish(node, topic, data);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+fn is_ready(node: &Server) -> bool {
+    get(node.addr, "/readyz", &[]).status == 200
+}
+
+fn told(follower: &Follower) -> Vec<String> {
+    let told = follower.seen().told().iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    told.into_iter().filter(|told| told != "tick").collect()
+}
+
+#[test]
+fn two_nodes_are_one_wall() {
+    let nats = one_server(NatsVersion::Oldest);
+    let (one, two) = (node(&nats), node(&nats));
+    let follower = Follower::start(two.addr, "/topics/a", &[]);
+    follower.wait("it is live", |seen| !seen.events.is_empty());
+    let id = publish(&one, "a", "1");
+    let seen = follower.wait_for("1");
+    assert_eq!(seen.messages().next().unwrap().last_event_id, id, "one id on both");
+    // What another node has just answered is the last here at once, too.
+    let second = send(&two, "POST", "/topics/a", &[&format!("If-Match: {id}")], "2");
+    assert_eq!(second.status, 201, "{}", second.text());
+    follower.wait_for("2");
+    // Typing and the like pass between the nodes, too, and leave no trace.
+    until("an ephemeral event of the other node is shown", || {
+        try_publish(&one, "a?ephemeral", "typing");
+        follower.seen().data().contains(&"typing")
+    });
+    assert_eq!(get_json(one.addr, "/topics/a?last=9")["events"].as_array().unwrap().len(), 2);
+    // Erased on one is erased on the other.
+    let erased = send(&one, "DELETE", &format!("/events/{id}"), &[], "");
+    assert_eq!(erased.status, 204, "{}", erased.text());
+    until("the other node shows it no more", || {
+        get_json(two.addr, "/topics/a?last=9")["events"].as_array().unwrap().len() == 1
+    });
+}
+
+#[test]
+fn a_node_that_is_cut_off_keeps_its_followers_and_catches_up_exactly() {
+    let nats = one_server(NatsVersion::Newest);
+    let line = Proxy::to(nats.servers[0].addr);
+    let url = format!("nats://{}/main", line.addr);
+    let one = Setup::default().store(&url).arg("--heartbeat").arg("200ms").start();
+    let two = node(&nats);
+    let follower = Follower::start(one.addr, "/topics/a", &[]);
+    publish(&one, "a", "before");
+    follower.wait_for("before");
+    line.cut();
+    until("it is not ready", || !is_ready(&one));
+    let why = get(one.addr, "/readyz", &[]).text();
+    assert!(why.contains("NATS"), "{why}");
+    let refused = try_publish(&one, "a", "meanwhile");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.header("Retry-After").is_some());
+    assert!(refused.json()["outcome"].is_null(), "it is surely not stored: {}", refused.text());
+    assert_eq!(get(one.addr, "/healthz", &[]).status, 200, "it is alive all the same");
+    let metrics = get(one.addr, "/metrics", &[]).text();
+    assert!(metrics.contains("eventwall_log_up 0"), "{metrics}");
+    for n in 0..50 {
+        publish(&two, "a", &format!("{n}"));
+    }
+    // Its followers are still there, and tick.
+    let ticks = |seen: &eventwall_testkit::Seen| {
+        seen.events.iter().filter(|event| event.event == "eventwall:tick").count()
+    };
+    let before = ticks(&follower.seen());
+    follower.wait("it ticks", |seen| ticks(seen) > before + 2);
+    assert_eq!(follower.seen().connections, 1);
+    line.heal();
+    let seen = follower.wait_for("49");
+    let expected: Vec<String> =
+        ["before".to_owned()].into_iter().chain((0..50).map(|n| n.to_string())).collect();
+    assert_eq!(seen.data(), expected);
+    assert_eq!(seen.connections, 1, "on the same connection");
+    until("it is ready again", || is_ready(&one));
+    until("the metric says so", || {
+        get(one.addr, "/metrics", &[]).text().contains("eventwall_log_up 1")
+    });
+    publish(&one, "a", "after");
+    follower.wait_for("after");
+    assert!(!told(&follower).contains(&"gap".to_owned()), "nothing was lost");
+}
+
+fn delete_stream(nats: &NatsCluster) {
+    let answer = nats.servers[0].ask("$JS.API.STREAM.DELETE.main").unwrap();
+    assert_eq!(answer["success"], true, "{answer}");
+}
+
+/// Whoever followed is told of a gap before anything of the new stream; old ids are told apart.
+#[test]
+fn a_stream_that_is_made_anew_under_running_nodes_is_a_gap() {
+    for version in [NatsVersion::Oldest, NatsVersion::Newest] {
+        let nats = one_server(version);
+        let (one, two) = (node(&nats), node(&nats));
+        let follower = Follower::start(one.addr, "/topics/a", &[]);
+        let other = Follower::start(two.addr, "/topics/b", &[]);
+        let old: Vec<String> = (0..20).map(|n| publish(&one, "a", &format!("old {n}"))).collect();
+        follower.wait_for("old 19");
+        delete_stream(&nats);
+        // A node makes what is missing; nobody has to restart it.
+        until("events are taken again", || try_publish(&two, "a", "new").status == 201);
+        let seen = follower.wait_for("new");
+        let told = seen.told();
+        let gap = told.iter().position(|told| *told == "gap").expect("it is told");
+        let new = told.iter().position(|told| *told == "new").unwrap();
+        assert!(gap < new, "{told:?}");
+        other.wait("who follows another topic is told, too: nobody knows what was lost", |seen| {
+            seen.told().contains(&"gap")
+        });
+        for server in [&one, &two] {
+            let resumed =
+                Follower::start(server.addr, "/topics/a", &[&format!("Last-Event-ID: {}", old[3])]);
+            let told =
+                resumed.wait_for("new").told().iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+            assert_eq!(told.first().map(String::as_str), Some("gap"), "{told:?}");
+        }
+        let fresh = publish(&one, "a", "newer");
+        assert!(!old.contains(&fresh) && epoch(&fresh) != epoch(&old[0]));
+        assert!(position(&fresh) > position(&old[19]), "positions grow on");
+    }
+}
+
+fn epoch(id: &str) -> &str {
+    id.split_once('-').unwrap().0
+}
+
+fn position(id: &str) -> u64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
+}
+
+/// A server whose disk is put back to what it was takes events at places that had others.
+#[test]
+fn a_stream_that_is_put_back_under_running_nodes_resumes_exactly_or_tells_a_gap() {
+    let mut nats = one_server(NatsVersion::Newest);
+    let copies = tempfile::tempdir().unwrap();
+    let (one, two) = (node(&nats), node(&nats));
+    let kept: Vec<String> = (0..20).map(|n| publish(&one, "a", &format!("kept {n}"))).collect();
+    let quiet = publish(&two, "quiet", "kept");
+    nats.servers[0].kill();
+    nats.servers[0].copy_store(&copies.path().join("store"));
+    nats.servers[0].restart();
+    until("events are taken again", || try_publish(&one, "other", "x").status == 201);
+    until("the other takes events, too", || try_publish(&two, "other", "x").status == 201);
+    let follower = Follower::start(one.addr, "/topics/a", &[]);
+    let lost: Vec<String> = (0..20).map(|n| publish(&one, "a", &format!("lost {n}"))).collect();
+    follower.wait_for("lost 19");
+    nats.servers[0].kill();
+    nats.servers[0].restore_store(&copies.path().join("store"));
+    nats.servers[0].restart();
+    until("events are taken again", || try_publish(&two, "a", "new").status == 201);
+    let new: Vec<String> = (0..40).map(|n| publish(&two, "a", &format!("new {n}"))).collect();
+    let seen = follower.wait_for("new 39");
+    let told = seen.told();
+    let gap = told.iter().position(|told| *told == "gap").expect("it is told");
+    assert!(gap < told.iter().position(|told| *told == "new 0").unwrap(), "{told:?}");
+    assert!(new.iter().all(|id| !lost.contains(id) && position(id) > position(&lost[19])));
+    for server in [&one, &two] {
+        // Whoever comes back hears that something may be lost, and gets all that is left.
+        let resume = |id: &str, topic: &str| {
+            let header = format!("Last-Event-ID: {id}");
+            Follower::start(server.addr, &format!("/topics/{topic}"), &[&header])
+        };
+        let seen = resume(&kept[3], "a").wait_for("new 39");
+        let told: Vec<&str> =
+            seen.told().into_iter().filter(|t| *t != "tick" && *t != "live").collect();
+        let left: Vec<String> = (4..20).map(|n| format!("kept {n}")).collect();
+        assert_eq!(told[0], "gap", "{told:?}");
+        assert_eq!(told[1..17], left, "a gap skips nothing that is left");
+        assert!(told[17].starts_with("new"), "{told:?}");
+        let beyond = resume(&lost[10], "a").wait_for("new 39");
+        let told: Vec<&str> = beyond.told();
+        assert_eq!(told[0], "gap", "{told:?}");
+        assert!(!told.iter().any(|told| told.starts_with("kept")), "{told:?}");
+        // Nobody knows whether anything of this topic was lost.
+        let told = resume(&quiet, "quiet").wait("it is told", |seen| seen.told().contains(&"gap"));
+        assert!(told.data().is_empty());
+    }
+}
+
+/// What was read once need not be read again by every node that comes.
+#[test]
+fn a_fresh_node_beside_a_long_history_answers_at_once() {
+    const EVENTS: usize = 120_000;
+    let nats = one_server(NatsVersion::Newest);
+    let first = node(&nats);
+    let line = format!("{{\"data\":\"{}\"}}\n", "x".repeat(100));
+    let batch = line.repeat(1000);
+    let ids: Vec<String> = (0..EVENTS / 1000)
+        .map(|n| {
+            let target = format!("/topics/t/{}", n % 50);
+            let json = ["Content-Type: application/x-ndjson"];
+            let answer = send(&first, "POST", &target, &json, &batch);
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            answer.json()["ids"][0].as_str().unwrap().to_owned()
+        })
+        .collect();
+    until("the cluster has a snapshot", || {
+        let state = nats.servers[0].ask("$JS.API.STREAM.INFO.OBJ_main-blobs").unwrap();
+        state["state"]["messages"].as_u64() > Some(0)
+    });
+    let began = Instant::now();
+    let second = node(&nats);
+    let took = began.elapsed();
+    println!("a fresh node beside {EVENTS} events: {took:?}");
+    for (n, id) in ids.iter().enumerate().step_by(17) {
+        let page = get_json(second.addr, &format!("/topics/t/{}?after={id}&limit=5", n % 50));
+        assert_eq!(page["events"].as_array().unwrap().len(), 5, "{page}");
+        assert!(page["gap"].is_null(), "{page}");
+        let last = get_json(second.addr, &format!("/topics/t/{}?last=3", n % 50));
+        assert_eq!(last["events"].as_array().unwrap().len(), 3, "{last}");
+    }
+    assert!(took < Duration::from_secs(20));
+}
