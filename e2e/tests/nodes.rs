@@ -2,11 +2,18 @@
 //! back or rolled back, fresh beside a long history, and gone.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use eventwall_testkit::{
-    Follower, NatsCluster, NatsSetup, NatsVersion, Proxy, Response, Server, Setup, get, get_json,
-    request, until,
+    Connection, Follower, Haproxy, NatsCluster, NatsSetup, NatsVersion, Proxy, Response, Server,
+    Setup, get, get_json, request, until,
 };
 
 fn one_server(version: NatsVersion) -> NatsCluster {
@@ -242,4 +249,119 @@ fn a_fresh_node_beside_a_long_history_answers_at_once() {
         assert_eq!(last["events"].as_array().unwrap().len(), 3, "{last}");
     }
     assert!(took < Duration::from_secs(20));
+}
+
+/// Servers before 2.12 know no batches: what asks for one is told so, or split if it says so.
+#[test]
+fn a_batch_is_one_unit_where_the_servers_can_or_in_order_where_that_will_do() {
+    let json = "Content-Type: application/x-ndjson";
+    let lines = |from: usize, to: usize| -> String {
+        (from..to).map(|n| format!("{{\"data\":\"{n}\"}}\n")).collect()
+    };
+    let old = one_server(NatsVersion::Oldest);
+    let node_of_old = node(&old);
+    let refused = send(&node_of_old, "POST", "/topics/a", &[json], &lines(0, 3));
+    assert_eq!(refused.status, 501, "{}", refused.text());
+    assert!(refused.text().contains("?atomic=false"), "{}", refused.text());
+    assert_eq!(send(&node_of_old, "POST", "/topics/a", &[json], &lines(0, 1)).status, 201);
+    let key = "Idempotency-Key: k";
+    let split = send(&node_of_old, "POST", "/topics/a?atomic=false", &[json, key], &lines(1, 20));
+    assert_eq!(split.status, 201, "{}", split.text());
+    let ids = split.json()["ids"].as_array().unwrap().clone();
+    assert_eq!(ids.len(), 19);
+    let again = send(&node_of_old, "POST", "/topics/a?atomic=false", &[json, key], &lines(1, 20));
+    assert_eq!(again.json()["ids"].as_array().unwrap(), &ids, "a repeat changes nothing");
+    // A condition is of the first; what is already there stays, and is named.
+    let first = format!("If-Match: {}", ids[18].as_str().unwrap());
+    let guarded = ["If-Match: x-1", &first].map(|condition| {
+        send(&node_of_old, "POST", "/topics/a?atomic=false", &[json, condition], &lines(20, 22))
+    });
+    assert_eq!((guarded[0].status, guarded[1].status), (412, 201), "{}", guarded[1].text());
+    assert_eq!(guarded[0].json()["ids"].as_array().unwrap().len(), 0);
+    let new = one_server(NatsVersion::Newest);
+    let node_of_new = node(&new);
+    let unit = send(&node_of_new, "POST", "/topics/a", &[json, key], &lines(0, 900));
+    assert_eq!(unit.status, 201, "{}", unit.text());
+    assert_eq!(unit.json()["ids"].as_array().unwrap().len(), 900);
+    let again = send(&node_of_new, "POST", "/topics/a", &[json, key], &lines(0, 900));
+    assert_eq!((again.status, again.json()), (201, unit.json()), "{}", again.text());
+    let other = send(&node_of_new, "POST", "/topics/a", &[json, key], &lines(0, 899));
+    assert_eq!(other.status, 422, "{}", other.text());
+    let large = send(&node_of_new, "POST", "/topics/a", &[json], &lines(0, 1001));
+    assert_eq!(large.status, 501, "{}", large.text());
+    assert_eq!(
+        send(&node_of_new, "POST", "/topics/a?atomic=maybe", &[json], &lines(0, 2)).status,
+        400
+    );
+    let page = get_json(node_of_new.addr, "/topics/a?last=1000");
+    assert_eq!(page["events"].as_array().unwrap().len(), 900);
+    // A stream of events goes through on both.
+    for node in [&node_of_old, &node_of_new] {
+        let events: String = (0..1500).map(|n| format!("data: s{n}\n\n")).collect();
+        let streamed =
+            send(node, "POST", "/topics/s", &["Content-Type: text/event-stream"], &events);
+        assert_eq!(streamed.json()["count"], 1500, "{}", streamed.text());
+    }
+}
+
+/// Node after node is drained and started again, behind a balancer that knows nothing of events.
+#[test]
+fn a_rolling_restart_behind_a_balancer_loses_nothing() {
+    const FOLLOWERS: usize = 40;
+    let nats = NatsCluster::start(NatsVersion::Newest, 3, &NatsSetup::default());
+    let url = format!("{}?replicas=3", nats.url("main"));
+    let start = || {
+        let setup = Setup::default().store(&url).arg("--heartbeat").arg("500ms");
+        // The balancer is another host to browsers.
+        setup.arg("--drain-window").arg("1s").arg("--allow-host").arg("localhost").start()
+    };
+    let mut nodes = [start(), start(), start()];
+    let balancer = Haproxy::before(&nodes.each_ref().map(|node| node.addr));
+    let begin = get_json(nodes[0].addr, "/topics/a")["cursor"].as_str().unwrap().to_owned();
+    let resume = format!("Last-Event-ID: {begin}");
+    let followers: Vec<Follower> =
+        (0..FOLLOWERS).map(|_| Follower::start(balancer.addr, "/topics/a", &[&resume])).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = {
+        let (stop, addr) = (stop.clone(), balancer.addr);
+        std::thread::spawn(move || publish_until(&stop, addr))
+    };
+    for node in &mut nodes {
+        let before = followers[0].seen().data().len();
+        followers[0].wait("events flow", |seen| seen.data().len() > before + 200);
+        node.signal("TERM");
+        assert!(node.wait().success());
+        node.restart();
+    }
+    stop.store(true, Ordering::SeqCst);
+    let published = publisher.join().unwrap();
+    let expected: Vec<String> = (0..published).map(|n| n.to_string()).collect();
+    for follower in &followers {
+        let seen = follower.wait_for(&(published - 1).to_string());
+        assert_eq!(seen.data(), expected);
+        assert!(!seen.told().contains(&"gap"));
+    }
+    let moved = followers.iter().filter(|follower| follower.seen().connections > 1).count();
+    assert!(moved > FOLLOWERS / 2, "{moved} of {FOLLOWERS} had to move");
+}
+
+/// Numbers, each until it is acknowledged; answers how many.
+fn publish_until(stop: &AtomicBool, addr: SocketAddr) -> usize {
+    let mut next = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let data = next.to_string();
+        let sent = Connection::open(addr).and_then(|mut connection| {
+            connection.send(format!(
+                "POST /topics/a HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: {data}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{data}",
+                data.len()
+            ))?;
+            connection.response()
+        });
+        match sent {
+            Ok(response) if response.status == 201 => next += 1,
+            Ok(response) => assert_eq!(response.status, 503, "{}", response.text()),
+            Err(_) => {}
+        }
+    }
+    next
 }

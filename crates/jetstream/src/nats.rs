@@ -20,7 +20,7 @@ use async_nats::{
         },
     },
 };
-use eventwall_log::Retention;
+use eventwall_log::{Millis, Retention};
 use tokio::sync::Notify;
 
 use crate::{
@@ -146,6 +146,11 @@ impl Nats {
             leases,
             subjects,
         })
+    }
+
+    /// How long the servers remember keys, in milliseconds.
+    pub(crate) fn key_window(&self) -> Millis {
+        u64::try_from(self.wanted.duplicate_window.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Counts the connections that there were.

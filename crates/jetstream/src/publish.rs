@@ -15,22 +15,27 @@ use async_nats::{
 };
 use bytes::Bytes;
 use eventwall_log::{
-    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, MAX_FIELD_BYTES, NewEvent,
-    Resolution, Topic, kit::last_id,
+    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, Filter, MAX_FIELD_BYTES,
+    NewEvent, Position, Resolution, Topic, kit::last_id, system_time,
 };
 
 use tokio::time::Instant;
 
 use crate::{
+    index::Content,
     message::{self, Keyed},
     nats::{ACKNOWLEDGE, in_full},
     shared::{Progress, Shared},
+    source::Want,
 };
 
 /// Attempts to meet a condition while the last event of a topic is in doubt.
 const TRIES: usize = 5;
 /// Until what is in process with the same key is stored, or not.
 const IN_PROCESS: Duration = Duration::from_millis(20);
+/// What is looked at at once for a key.
+const STEP: usize = 4096;
+const STEP_BYTES: usize = 4 << 20;
 /// Events that the servers take as one unit.
 const UNIT: usize = 1000;
 /// What a message takes beside payload and headers: the subject, and the words of the protocol.
@@ -46,6 +51,8 @@ enum Answer {
     WrongLast,
     /// The same key is being stored in this moment.
     InProcess,
+    /// The key was used for a batch, and the servers do not say where that is.
+    Used,
 }
 
 pub(crate) async fn append(
@@ -65,12 +72,12 @@ pub(crate) async fn append(
     let events = batch.into_events();
     if events.len() > 1 && !shared.nats.atomic {
         return Err(AppendError::Unsupported {
-            what: "write several events as one unit before NATS 2.12: publish them one by one",
+            what: "write several events as one unit, for which it needs NATS 2.12 or newer: publish them one by one, or with ?atomic=false",
         });
     }
     if events.len() > UNIT {
         return Err(AppendError::Unsupported {
-            what: "write more than 1000 events as one unit: send several batches",
+            what: "write more than 1000 events as one unit: send several batches, or with ?atomic=false",
         });
     }
     let _one_of_many = shared.publishes.acquire().await;
@@ -104,6 +111,11 @@ impl Append<'_> {
                 Answer::Stored { seq, duplicate } => {
                     return self.stored(seq, duplicate, before).await;
                 }
+                Answer::Used => match self.find().await? {
+                    Some(seq) => return self.stored(seq, true, before).await,
+                    // Its window has just ended.
+                    None => tries += 1,
+                },
                 Answer::InProcess if began.elapsed() < ACKNOWLEDGE => {
                     tokio::time::sleep(IN_PROCESS).await;
                 }
@@ -209,11 +221,47 @@ impl Append<'_> {
     }
 
     async fn send_one(&self, last: Option<u64>) -> Result<Answer, AppendError> {
+        self.send_first(self.headers(0, last)).await
+    }
+
+    /// Where the first event of the batch is that the key was used for: among its topic's, since the
+    /// servers do not say.
+    async fn find(&self) -> Result<Option<u64>, AppendError> {
+        let Some((key, _)) = self.keyed else { return Ok(None) };
+        let stopped = |reason| AppendError::Stopped { reason };
+        let nats = &self.shared.nats;
+        let filter = Filter::topics([self.events[0].topic.clone()]);
+        let since = system_time().saturating_sub(nats.key_window());
+        let mut from = self.shared.first_since(since).await.map_err(stopped)?.unwrap_or(u64::MAX);
+        let (want, of) = (Want::of(&filter, nats), (&*key.scope, &*key.key));
+        loop {
+            let witness = self.shared.index().witness(&filter, Position::START);
+            let read = self.shared.stretch(&want, from, (STEP, STEP_BYTES), witness).await;
+            let read = read.map_err(stopped)?;
+            for message in &read.messages {
+                from = message.mark.seq + 1;
+                if let Content::Event(record) = &message.content
+                    && record
+                        .fields
+                        .key
+                        .as_ref()
+                        .is_some_and(|(scope, key)| (&**scope, &**key) == of)
+                {
+                    return Ok(Some(message.mark.seq));
+                }
+            }
+            if read.complete {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn send_first(&self, headers: HeaderMap) -> Result<Answer, AppendError> {
         let event = &self.events[0];
         let subject = self.shared.nats.subjects.of_topic(&event.topic);
         let data = Bytes::copy_from_slice(event.data.as_bytes());
         let context = &self.shared.nats.context;
-        let sent = context.publish_with_headers(subject, self.headers(0, last), data).await;
+        let sent = context.publish_with_headers(subject, headers, data).await;
         let acknowledged = async { sent?.await };
         match tokio::time::timeout(ACKNOWLEDGE, acknowledged).await {
             Err(_) => Err(unknown("NATS did not acknowledge it in time")),
@@ -353,6 +401,7 @@ fn refused(error: &jetstream::Error) -> Result<Answer, AppendError> {
             Ok(Answer::WrongLast)
         }
         ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT => Ok(Answer::InProcess),
+        ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE => Ok(Answer::Used),
         _ => Err(AppendError::NotStored { reason: error.to_string() }),
     }
 }

@@ -9,6 +9,7 @@
 
 mod binary;
 mod follower;
+mod haproxy;
 mod http;
 mod nats;
 mod process;
@@ -18,6 +19,7 @@ mod wait;
 
 pub use binary::{eventwall, run};
 pub use follower::{Follower, Seen};
+pub use haproxy::Haproxy;
 pub use http::{Connection, Response, get, get_json, history, post, request, stream};
 pub use nats::{Nats, NatsCluster, NatsSetup, NatsVersion};
 pub use process::{allow_files, memory_kib};

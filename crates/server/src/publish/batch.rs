@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Publish, answer, event, name, parse_topic};
+use super::{Publish, answer, event, name, parse_topic, texts};
 use crate::{Limits, Problem, body::collect_up_to};
 
 /// One line. Other members are ignored, so that what `subscribe --json` prints can be
@@ -28,16 +28,15 @@ pub(super) async fn publish(
     let body =
         collect_up_to(body, &publish.app, (max, "send its lines in several batches")).await?;
     let events = parse(&publish.app.settings().limits, topic.as_ref(), &body)?;
-    if events.len() > 1 && !publish.app.hub.log().capabilities().atomic_batches {
-        let detail = "this log cannot write several events as one unit: publish them one by one";
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
-    }
     let batch = Batch::new(events).ok_or_else(|| {
         Problem::bad_request("the batch has no line: send one JSON object a line")
     })?;
-    let ids = publish.append(batch, publish.options.clone()).await?;
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    Ok(answer(StatusCode::CREATED, &json!({ "ids": ids })))
+    let ids = if publish.may_be_split()? {
+        publish.append_in_order(batch).await?
+    } else {
+        publish.append(batch, publish.options.clone()).await?
+    };
+    Ok(answer(StatusCode::CREATED, &json!({ "ids": texts(&ids) })))
 }
 
 fn parse(limits: &Limits, topic: Option<&Topic>, body: &[u8]) -> Result<Vec<NewEvent>, Problem> {

@@ -20,7 +20,8 @@ use axum::{
 };
 use eventwall_hub::{Ephemeral, check_event_name, normalize_data};
 use eventwall_log::{
-    AppendOptions, Batch, EventId, ExpectedLast, IdempotencyKey, NewEvent, Topic, TopicError,
+    AppendError, AppendOptions, Batch, EventId, ExpectedLast, IdempotencyKey, NewEvent, Topic,
+    TopicError,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, request::Parts};
 use serde_json::Value;
@@ -116,6 +117,35 @@ impl Publish {
         Ok(StatusCode::ACCEPTED.into_response())
     }
 
+    /// `?atomic=false`: where the log cannot write the batch as one unit, its events one after
+    /// another will do.
+    fn may_be_split(&self) -> Result<bool, Problem> {
+        match Query::of(&self.parts.uri).last("atomic")?.as_deref() {
+            None | Some("true") => Ok(false),
+            Some("false") => Ok(true),
+            Some(_) => Err(Problem::bad_request("atomic is true or false")),
+        }
+    }
+
+    /// As one unit if the log can; else one after another, the n-th with the key `K/n`. What fails
+    /// names the events that were published before it.
+    async fn append_in_order(&self, batch: Batch) -> Result<Vec<EventId>, Problem> {
+        let whole = self.app.hub.publish(batch.clone(), self.options.clone()).await;
+        match whole {
+            Ok(appended) => return Ok(appended.ids),
+            Err(AppendError::Unsupported { .. }) => {}
+            Err(error) => return Err(append_problem(&error)),
+        }
+        let (mut ids, mut options) = (Vec::new(), self.options.clone());
+        for (n, event) in batch.into_events().into_iter().enumerate() {
+            options.key = self.options.key.as_ref().map(|key| nth_key(key, n as u64 + 1));
+            let appended = self.append(event.into(), options.clone()).await;
+            ids.extend(appended.map_err(|problem| problem.with("ids", texts(&ids)))?);
+            options.expected_last = None;
+        }
+        Ok(ids)
+    }
+
     async fn append(&self, batch: Batch, options: AppendOptions) -> Result<Vec<EventId>, Problem> {
         let appended = self.app.hub.publish(batch, options).await;
         appended.map(|appended| appended.ids).map_err(|error| append_problem(&error))
@@ -127,6 +157,15 @@ impl Publish {
 pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.split(';').next()).unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// The key of the n-th event of what was published with one key.
+fn nth_key(key: &IdempotencyKey, n: u64) -> IdempotencyKey {
+    IdempotencyKey { scope: key.scope.clone(), key: format!("{}/{n}", key.key).into() }
+}
+
+fn texts(ids: &[EventId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn name(text: &str) -> Result<Option<Box<str>>, Problem> {

@@ -4,17 +4,18 @@
 
 use axum::{body::Body, response::Response};
 use eventwall_hub::RESERVED_PREFIX;
-use eventwall_log::{
-    AppendOptions, Batch, EventId, IdempotencyKey, MAX_FIELD_BYTES, NewEvent, Topic,
-};
+use eventwall_log::{AppendOptions, Batch, EventId, MAX_FIELD_BYTES, NewEvent, Topic};
 use eventwall_sse::{Decoder, Event, Item};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Publish, answer, event, name};
+use super::{Publish, answer, event, name, nth_key};
 use crate::Problem;
+
+/// Events that are published together at most.
+const TOGETHER: usize = 500;
 
 /// What was published so far, for the answer.
 #[derive(Default)]
@@ -108,16 +109,18 @@ async fn append(
 ) -> Result<(), Problem> {
     let wanted = events.into_iter().filter(|event| !event.event.starts_with(RESERVED_PREFIX));
     let events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
-    let Some(key) = &publish.options.key else {
-        if let Some(batch) = Batch::new(events) {
-            done.add(publish.append(batch, AppendOptions::default()).await?);
+    let log = publish.app.hub.log().capabilities();
+    if publish.options.key.is_none() && log.atomic_batches {
+        for piece in events.chunks(TOGETHER) {
+            if let Some(batch) = Batch::new(piece.to_vec()) {
+                done.add(publish.append(batch, AppendOptions::default()).await?);
+            }
         }
         return Ok(());
-    };
+    }
     for event in events {
-        let numbered = format!("{}/{}", key.key, done.count + 1);
-        let key = IdempotencyKey { scope: key.scope.clone(), key: numbered.into() };
-        let options = AppendOptions { key: Some(key), ..AppendOptions::default() };
+        let key = publish.options.key.as_ref().map(|key| nth_key(key, done.count + 1));
+        let options = AppendOptions { key, ..AppendOptions::default() };
         done.add(publish.append(event.into(), options).await?);
     }
     Ok(())
