@@ -365,3 +365,91 @@ fn publish_until(stop: &AtomicBool, addr: SocketAddr) -> usize {
     }
     next
 }
+
+fn copy(from: &str, to: &str, more: &[&str]) -> std::process::Output {
+    let mut command = eventwall_testkit::eventwall();
+    command.args(["log", "copy", from, to]).args(more).output().unwrap()
+}
+
+fn copied(from: &str, to: &str, more: &[&str]) -> String {
+    let output = copy(from, to, more);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// From disk into NATS and back: ids of every server before resolve, gaps are told to whoever has one.
+#[test]
+fn a_log_that_is_copied_between_disk_and_nats_keeps_every_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("eventwall.toml");
+    let limits = "[[retention]]\ntopics = \"short\"\nmax_events = 3\n";
+    std::fs::write(&settings, limits).unwrap();
+    let config = ["--config", settings.to_str().unwrap()];
+    let with = |setup: Setup| setup.arg(config[0]).arg(config[1]);
+    let first = folder.path().join("first");
+    let mut disk = with(Setup::default().data(&first)).start();
+    let mut ids: Vec<String> = (0..30).map(|n| publish(&disk, "a", &format!("{n}"))).collect();
+    let short: Vec<String> = (0..10).map(|n| publish(&disk, "short", &format!("s{n}"))).collect();
+    let keyed = send(&disk, "POST", "/topics/a", &["Idempotency-Key: k"], "keyed").json();
+    // Another epoch, after positions that were skipped; and one that is erased.
+    disk.kill();
+    disk.restart();
+    ids.extend((30..60).map(|n| publish(&disk, "a", &format!("{n}"))));
+    assert_ne!(epoch(&ids[0]), epoch(&ids[59]));
+    assert_eq!(send(&disk, "DELETE", &format!("/events/{}", ids[5]), &[], "").status, 204);
+    let times = |server: &Server| -> Vec<(String, String, String)> {
+        let page = get_json(server.addr, "/topics/a?last=100");
+        let text = |event: &serde_json::Value, name: &str| event[name].as_str().unwrap().to_owned();
+        let events = page["events"].as_array().unwrap();
+        events.iter().map(|e| (text(e, "id"), text(e, "data"), text(e, "time"))).collect()
+    };
+    let before = times(&disk);
+    assert_eq!(before.len(), 60);
+    disk.signal("TERM");
+    disk.wait();
+    let nats = one_server(NatsVersion::Newest);
+    let said = copied(first.to_str().unwrap(), &nats.url("main"), &config);
+    assert!(said.starts_with("70 events copied from"), "{said}");
+    let again = copy(first.to_str().unwrap(), &nats.url("main"), &config);
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && words.contains("name another"), "{words}");
+    let second = folder.path().join("second");
+    let check = |server: &Server| {
+        assert_eq!(times(server), before, "events, ids and times");
+        // A cursor of either epoch goes on exactly.
+        for n in [0, 12, 31, 59] {
+            let page = get_json(server.addr, &format!("/topics/a?after={}", ids[n]));
+            assert!(page["gap"].is_null(), "{page}");
+            let expected = 60 - n - 1 - usize::from(n < 5) + usize::from(n < 30);
+            assert_eq!(page["events"].as_array().unwrap().len(), expected, "after {n}");
+        }
+        // Whoever missed what a limit had taken hears so; whoever did not, does not.
+        let gap =
+            |id: &str| get_json(server.addr, &format!("/topics/short?after={id}"))["gap"].clone();
+        assert_eq!(gap(&short[2])["reason"], "expired");
+        assert!(gap(&short[6]).is_null(), "{}", gap(&short[6]));
+        let page = get_json(server.addr, &format!("/topics/never?after={}", ids[0]));
+        assert!(page["gap"].is_null(), "nothing of this topic was ever lost: {page}");
+    };
+    {
+        let node = with(Setup::default().store(&nats.url("main"))).start();
+        check(&node);
+        let new = publish(&node, "b", "on NATS");
+        assert!(position(&new) > position(&ids[59]) && epoch(&new) != epoch(&ids[59]));
+        // One that comes later knows as much.
+        let other = with(Setup::default().store(&nats.url("main"))).start();
+        check(&other);
+    }
+    copied(&nats.url("main"), second.to_str().unwrap(), &config);
+    let back = with(Setup::default().data(&second)).start();
+    check(&back);
+    let repeated = send(&back, "POST", "/topics/a", &["Idempotency-Key: k"], "keyed").json();
+    assert_eq!(repeated, keyed, "a key is remembered through both copies");
+    let new = publish(&back, "b", "on disk again");
+    assert!(position(&new) > position(&ids[59]));
+    assert_eq!(get_json(back.addr, "/topics/b?last=9")["events"].as_array().unwrap().len(), 2);
+    let mut verify = eventwall_testkit::eventwall();
+    verify.args(["log", "verify", "--data", second.to_str().unwrap()]);
+    let (code, out, error) = eventwall_testkit::run(&mut verify);
+    assert_eq!(code, 0, "{out}{error}");
+}

@@ -90,6 +90,13 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
             index.left(state.first_sequence, state.bytes);
         }
         keeper::learn(shared).await;
+        {
+            let mut index = shared.index();
+            let copied = index.runs.copied;
+            if index.taken == 0 {
+                index.topics.unsure_up_to(copied);
+            }
+        }
         let from = shared.index().taken + 1;
         shared.announce();
         let messages = consume(nats, from).await?;

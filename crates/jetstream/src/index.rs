@@ -157,16 +157,16 @@ impl Index {
 
     /// Takes in the next message of the stream.
     pub(crate) fn take_in(&mut self, stored: Stored) {
-        let Mark { seq, time } = stored.mark;
+        let seq = stored.mark.seq;
         if seq <= self.taken {
             return;
         }
         self.note_hole(self.taken + 1, seq);
         let (before, position) = (self.runs.position(self.taken), self.runs.position(seq));
-        let time = self.clamped(position, millis(time));
         let entry = match stored.content {
             Content::Event(mut record) => {
-                (record.position, record.time) = (position, time);
+                record.position = position;
+                record.time = self.clamped(position, record.time);
                 record.topic = self.topics.interned(record.topic);
                 let record = Arc::new(*record);
                 let prev = self.topics.get(&record.topic).last;
@@ -255,10 +255,10 @@ impl Index {
     }
 
     /// The time of a message that is read: as it was when it was taken in.
-    fn time_at(&self, position: Position, time: i128) -> Millis {
+    pub(crate) fn time_at(&self, position: Position, time: Millis) -> Millis {
         let at = self.falls.partition_point(|(from, _)| *from <= position);
         let floor = at.checked_sub(1).map_or(0, |at| self.falls[at].1);
-        millis(time).max(floor)
+        time.max(floor)
     }
 
     fn erase(&mut self, positions: &[Position]) {
@@ -385,7 +385,7 @@ impl Index {
         match stored.content {
             Content::Event(mut record) => {
                 record.position = position;
-                record.time = self.time_at(position, stored.mark.time);
+                record.time = self.time_at(position, record.time);
                 record.topic = self.topics.interned(record.topic);
                 Some(Entry::Event(Arc::new(*record)))
             }
@@ -416,11 +416,6 @@ impl Index {
             Entry::Event(record) if self.shows(entry, View::Kept) => Some(record.position),
             _ => None,
         })
-    }
-
-    /// The time of the last event.
-    pub(crate) fn last_time(&self) -> Millis {
-        self.last_time
     }
 
     /// A page of what is at hand, if the range begins there.
@@ -575,8 +570,4 @@ fn ahead(entry: &Entry) -> Option<Ahead> {
         }),
         Entry::Erasure { .. } => None,
     }
-}
-
-fn millis(nanoseconds: i128) -> Millis {
-    u64::try_from(nanoseconds / 1_000_000).unwrap_or(0)
 }

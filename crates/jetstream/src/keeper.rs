@@ -170,7 +170,7 @@ impl Keeper {
         self.purge(shared, slowest, thorough && alone).await
     }
 
-    async fn snapshot(&mut self, shared: &Shared) -> Result<(), String> {
+    pub(crate) async fn snapshot(&mut self, shared: &Shared) -> Result<(), String> {
         let snapshot = shared.index().snapshot();
         let pointer = Pointer {
             stream: format!("{}-{}", snapshot.created, snapshot.unsure),
@@ -180,7 +180,7 @@ impl Keeper {
         let entry = shared.nats.state.entry(POINTER).await.map_err(|error| in_full(&error))?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
         let old = entry.and_then(|entry| Pointer::parse(&entry.value));
-        if old.as_ref().is_some_and(|old| old.stream == pointer.stream && old.seq >= pointer.seq) {
+        if old.as_ref().is_some_and(|old| old.stream == pointer.stream && old.seq > pointer.seq) {
             return Ok(());
         }
         let put = shared.blobs().put(&pointer.name, snapshot.encode()).await;

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use eventwall_log::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Epochs, EventId,
     Filter, Log, Millis, Page, Position, ReadError, ReadRange, Record, Resolution, Retention, Tail,
-    Topic, kit::last_id,
+    Topic,
+    kit::{Origin, last_id},
 };
 use futures_core::future::BoxFuture;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -80,6 +81,23 @@ impl JetStreamLog {
         Whispers::open(&self.shared)
             .await
             .map_err(|reason| OpenError::Failed { url: self.shared.nats.hub.clone(), reason })
+    }
+
+    /// What a copy of this log must know beside its events.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        let index = self.shared.index();
+        index.topics.origin(&index.epochs, index.end)
+    }
+
+    /// Takes in what the log that this one was copied from knew of its topics, for every node.
+    pub(crate) async fn recall(&self, origin: &Origin) -> Result<(), String> {
+        {
+            let mut index = self.shared.index();
+            origin.known.iter().for_each(|known| index.topics.learn(known.clone()));
+            index.topics.forget_up_to(origin.forgotten);
+        }
+        self.keeper.lock().await.snapshot(&self.shared).await
     }
 
     /// Events that the stream holds now, and servers that store each.

@@ -14,6 +14,7 @@ const EVENT: &str = "Eventwall-Event";
 const BY: &str = "Eventwall-By";
 const SOURCE_ID: &str = "Eventwall-Source-Id";
 const EXPIRES: &str = "Eventwall-Expires";
+const TIME: &str = "Eventwall-Time";
 const SCOPE: &str = "Eventwall-Key-Scope";
 const KEY: &str = "Eventwall-Key";
 const FINGERPRINT: &str = "Eventwall-Fingerprint";
@@ -42,6 +43,22 @@ pub(crate) fn headers(event: &NewEvent, keyed: Option<&Keyed>) -> HeaderMap {
         text(KEY, Some(&key.key));
         text(FINGERPRINT, Some(&hex(fingerprint)));
     }
+    headers
+}
+
+/// The headers of an event that comes from another log, with its time there.
+pub(crate) fn copy_headers(record: &Record) -> HeaderMap {
+    let fields = &record.fields;
+    let event = NewEvent {
+        event: record.event.clone(),
+        by: fields.by.clone(),
+        source_id: fields.source_id.clone(),
+        expires: fields.expires,
+        ..NewEvent::new(record.topic.clone(), "")
+    };
+    let key = fields.key.clone().map(|(scope, key)| IdempotencyKey { scope, key });
+    let mut headers = headers(&event, key.zip(fields.fingerprint).as_ref());
+    headers.insert(TIME, record.time.to_string());
     headers
 }
 
@@ -88,6 +105,13 @@ pub(crate) fn record(
     };
     let event = text(EVENT, MAX_EVENT_NAME_BYTES).filter(|name| is_name(name));
     Record { position, time, prev: Position::START, topic, event, data: data(payload), fields }
+}
+
+/// When an event was published: as its log says, where it comes from another one.
+pub(crate) fn time(headers: &HeaderMap, stored: i128) -> Millis {
+    let stored = u64::try_from(stored / 1_000_000).unwrap_or(0);
+    let said = headers.get(TIME).and_then(|at| at.as_str().parse().ok());
+    said.map_or(stored, |at: Millis| at.min(stored))
 }
 
 /// Text with plain line ends, whoever published it.

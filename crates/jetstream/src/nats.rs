@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 
 use crate::{
     config::{JetStreamConfig, StoreUrl},
+    message,
+    runs::Mark,
     subject::Subjects,
 };
 
@@ -200,6 +202,27 @@ impl Nats {
                 _ => Err(in_full(&error)),
             },
         }
+    }
+
+    /// The next event from a sequence on, as those who lead have it, and its time.
+    pub(crate) async fn next_event(&self, seq: u64) -> Result<Option<(Mark, Millis)>, String> {
+        let all = self.subjects.all_events();
+        let message =
+            match self.stream.raw_message_builder().sequence(seq).next_by_subject(all).send().await
+            {
+                Ok(message) => message,
+                Err(error) => match error.kind() {
+                    LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+                    LastRawMessageErrorKind::JetStream(inner)
+                        if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+                    {
+                        return Ok(None);
+                    }
+                    _ => return Err(in_full(&error)),
+                },
+            };
+        let mark = Mark { seq: message.sequence, time: message.time.unix_timestamp_nanos() };
+        Ok(Some((mark, message::time(&message.headers, mark.time))))
     }
 
     pub(crate) async fn last_message(&self) -> Result<u64, String> {

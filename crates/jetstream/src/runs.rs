@@ -39,13 +39,45 @@ pub(crate) struct Runs {
     pub(crate) seen: Mark,
     /// Up to here events may have been lost, of any topic.
     pub(crate) unsure: Position,
+    /// Up to here events were lost before the log was copied, of topics that a snapshot names:
+    /// without one, of any.
+    pub(crate) copied: Position,
 }
 
 impl Runs {
     /// Of a stream that nobody knows anything of.
     pub(crate) fn new(created: String) -> Self {
         let run = Run { epoch: Epoch::random(), first: Position(1), seq: 1, last: None };
-        Self { created, runs: vec![run], seen: Mark::default(), unsure: Position::START }
+        let (unsure, copied) = (Position::START, Position::START);
+        Self { created, runs: vec![run], seen: Mark::default(), unsure, copied }
+    }
+
+    /// Of a copy of another log, which is to be described by what follows.
+    pub(crate) fn copied(created: String) -> Self {
+        Self { runs: Vec::new(), ..Self::new(created) }
+    }
+
+    /// An epoch of the log that is copied, from where its first message will be.
+    pub(crate) fn copy(&mut self, span: &EpochSpan, seq: u64) {
+        let (epoch, first, last) = (span.epoch.clone(), span.first, span.last);
+        self.runs.push(Run { epoch, first, seq, last });
+    }
+
+    /// Positions are stepped over: the next message has this one.
+    pub(crate) fn step(&mut self, position: Position, seq: u64) {
+        let Some(run) = self.runs.last_mut() else { return };
+        let (epoch, last) = (run.epoch.clone(), run.last);
+        run.last = Some(Position(run.first.0 + (seq - run.seq)).before());
+        self.runs.push(Run { epoch, first: position, seq, last });
+    }
+
+    /// The copied log ends here; what comes is of a new epoch.
+    pub(crate) fn finish_copy(&mut self, end: Position, seq: u64, lost: Position) {
+        if let Some(run) = self.runs.last_mut() {
+            run.last = Some(end);
+        }
+        self.runs.push(Run { epoch: Epoch::random(), first: end.next(), seq, last: None });
+        self.copied = lost;
     }
 
     pub(crate) fn position(&self, seq: u64) -> Position {
@@ -55,26 +87,40 @@ impl Runs {
 
     /// The last sequence that is not beyond a position.
     pub(crate) fn sequence(&self, position: Position) -> u64 {
-        let run = self.runs.iter().rev().find(|run| run.first <= position);
-        run.map_or(0, |run| {
-            let position = run.last.map_or(position, |last| last.min(position));
-            (run.seq + position.0.saturating_sub(run.first.0))
-                .saturating_sub(u64::from(position < run.first))
-        })
+        let Some(at) = self.runs.iter().rposition(|run| run.first <= position) else { return 0 };
+        let run = &self.runs[at];
+        let position = run.last.map_or(position, |last| last.min(position));
+        let into = position.0.saturating_sub(run.first.0);
+        let seq = (run.seq + into).saturating_sub(u64::from(position < run.first));
+        // A run may have held more positions than it has messages.
+        self.runs.get(at + 1).map_or(seq, |next| seq.min(next.seq - 1))
     }
 
     pub(crate) fn epochs(&self) -> Epochs {
-        let span =
-            |run: &Run| EpochSpan { epoch: run.epoch.clone(), first: run.first, last: run.last };
-        Epochs::from_spans(self.runs.iter().map(span).collect())
-            .unwrap_or_else(|| Epochs::new(Epoch::random()))
+        Epochs::from_spans(self.spans()).unwrap_or_else(|| Epochs::new(Epoch::random()))
+    }
+
+    /// An epoch may have several runs.
+    fn spans(&self) -> Vec<EpochSpan> {
+        let of_one = self.runs.chunk_by(|one, next| one.epoch == next.epoch);
+        let span = |runs: &[Run]| {
+            let (first, last) = (runs.first()?, runs.last()?);
+            Some(EpochSpan { epoch: first.epoch.clone(), first: first.first, last: last.last })
+        };
+        of_one.filter_map(span).collect()
     }
 
     /// Goes on after `seq` under a new epoch, with nothing lost: somebody begins to watch who does
     /// not know what was shown before.
     pub(crate) fn begin(&mut self, seq: u64) {
-        let first = self.position(seq).next();
-        self.open(first, seq);
+        match self.runs.last_mut().filter(|run| run.seq > seq) {
+            // It has no message, but may have had.
+            Some(unused) => unused.epoch = Epoch::random(),
+            None => {
+                let first = self.position(seq).next();
+                self.open(first, seq);
+            }
+        }
     }
 
     /// The stream is no longer what it was after `seq`: what came then is lost, up to `shown` or
@@ -91,7 +137,8 @@ impl Runs {
     pub(crate) fn replace(&mut self, created: String, shown: Position) {
         let first = Position(shown.max(self.unsure).0 + SKIP);
         let run = Run { epoch: Epoch::random(), first, seq: 1, last: None };
-        *self = Self { created, runs: vec![run], seen: Mark::default(), unsure: first.before() };
+        let (unsure, copied) = (first.before(), Position::START);
+        *self = Self { created, runs: vec![run], seen: Mark::default(), unsure, copied };
     }
 
     fn open(&mut self, first: Position, after: u64) {
@@ -130,6 +177,7 @@ impl std::fmt::Display for Runs {
         writeln!(f, "created {}", self.created)?;
         writeln!(f, "seen {} {}", self.seen.seq, self.seen.time)?;
         writeln!(f, "unsure {}", self.unsure)?;
+        writeln!(f, "copied {}", self.copied)?;
         for run in &self.runs {
             let last = run.last.map_or("-".into(), |last| last.to_string());
             writeln!(f, "run {} {} {} {last}", run.epoch.as_str(), run.first, run.seq)?;
@@ -158,6 +206,7 @@ impl std::str::FromStr for Runs {
                     runs.seen = Mark { seq: number(seq)?, time };
                 }
                 ["unsure", position] => runs.unsure = Position(number(position)?),
+                ["copied", position] => runs.copied = Position(number(position)?),
                 ["run", epoch, first, seq, last] => runs.runs.push(Run {
                     epoch: epoch.parse().map_err(|_| RunsError)?,
                     first: Position(number(first)?),
@@ -168,13 +217,8 @@ impl std::str::FromStr for Runs {
                 _ => {}
             }
         }
-        let spans = runs.runs.iter().map(|run| EpochSpan {
-            epoch: run.epoch.clone(),
-            first: run.first,
-            last: run.last,
-        });
-        let ascend = runs.runs.windows(2).all(|w| w[0].seq <= w[1].seq);
-        let sound = ascend && Epochs::from_spans(spans.collect()).is_some();
+        let ascend = runs.runs.windows(2).all(|w| w[0].seq <= w[1].seq && w[0].first <= w[1].first);
+        let sound = ascend && Epochs::from_spans(runs.spans()).is_some();
         if sound { Ok(runs) } else { Err(RunsError) }
     }
 }
@@ -272,6 +316,40 @@ mod tests {
         for bad in ["", "run a 1 1", "run a 1 1 -\nrun b 1 1 -", "seen x y"] {
             assert_eq!(bad.parse::<Runs>(), Err(RunsError), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_copy_resolves_what_its_origin_resolved() {
+        let span = |name: &str, first, last: Option<u64>| EpochSpan {
+            epoch: name.parse().unwrap(),
+            first: Position(first),
+            last: last.map(Position),
+        };
+        let mut runs = Runs::copied("today".into());
+        runs.copy(&span("a", 1, Some(50)), 1);
+        // Events at 5000…5009 of the second epoch, then at 9000, and an end at 9100.
+        runs.copy(&span("b", 4000, None), 1);
+        runs.step(Position(5000), 1);
+        runs.step(Position(9000), 11);
+        runs.finish_copy(Position(9100), 12, Position(4999));
+        assert_eq!(runs.to_string().parse(), Ok(runs.clone()));
+        for (seq, position) in [(1, 5000), (10, 5009), (11, 9000), (12, 9101), (13, 9102)] {
+            assert_eq!(runs.position(seq), Position(position));
+            assert_eq!(runs.sequence(Position(position)), seq);
+        }
+        for (position, seq) in [(20, 0), (4500, 0), (6000, 10), (9050, 11), (9100, 11)] {
+            assert_eq!(runs.sequence(Position(position)), seq, "{position}");
+        }
+        let epochs = runs.epochs();
+        assert_eq!(epochs.spans().len(), 3);
+        for id in ["a-20", "a-50", "b-4000", "b-5003", "b-9100"] {
+            let id = id.parse().unwrap();
+            assert!(matches!(epochs.resolve(&id, Position(9100)), Resolution::At(_)), "{id}");
+        }
+        runs.begin(11);
+        assert_eq!(runs.position(12), Position(9101), "who begins alone moves nothing");
+        let id = "b-9100".parse().unwrap();
+        assert!(matches!(runs.epochs().resolve(&id, Position(9100)), Resolution::At(_)));
     }
 
     #[test]

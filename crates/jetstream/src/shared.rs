@@ -15,6 +15,7 @@ use crate::{
     blobs::JetStreamBlobs,
     index::{Index, View},
     nats::Nats,
+    runs::Mark,
     source::{Source, Stretch, Want},
     verify::{Known, verify},
 };
@@ -228,17 +229,30 @@ impl Shared {
         Ok((entries, examined))
     }
 
-    /// The first event that is not older than a time.
+    /// The first event that is not older than a time, by its sequence; `None` if all are older.
     pub(crate) async fn first_since(&self, time: Millis) -> Result<Option<u64>, String> {
-        let end = Instant::now() + CATCH_UP;
-        loop {
-            let found = self.source.first_since(&self.nats, i128::from(time) * 1_000_000).await?;
-            // One that is too new to be there for a server that is behind?
-            if found.is_some() || self.index().last_time() < time || Instant::now() > end {
-                return Ok(found);
+        self.reach(0).await?;
+        let (mut low, mut high) = {
+            let index = self.index();
+            (index.first_seq, index.taken + 1)
+        };
+        let end = high;
+        // Times never fall along the log.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let next = self.nats.next_event(middle).await?.filter(|(mark, ..)| mark.seq < high);
+            match next {
+                Some((mark, said)) if self.time_of(mark, said) < time => low = mark.seq + 1,
+                _ => high = middle,
             }
-            tokio::time::sleep(BEHIND).await;
         }
+        let first = self.nats.next_event(low).await?;
+        Ok(first.map(|(mark, _)| mark.seq).filter(|seq| *seq < end))
+    }
+
+    fn time_of(&self, mark: Mark, said: Millis) -> Millis {
+        let index = self.index();
+        index.time_at(index.runs.position(mark.seq), said)
     }
 
     /// Reads from a server that is not behind: who has not come to the witness and says that there

@@ -138,16 +138,6 @@ impl Source {
         Ok(count)
     }
 
-    /// The first event that was stored at a time, in nanoseconds, or later.
-    pub(crate) async fn first_since(&self, nats: &Nats, time: i128) -> Result<Option<u64>, String> {
-        let start_time = time::OffsetDateTime::from_unix_timestamp_nanos(time)
-            .map_err(|error| error.to_string())?;
-        let policy = DeliverPolicy::ByStartTime { start_time };
-        let what = (&Want::heads(nats), policy, 0);
-        let (_, first) = begin(nats, None, what, (1, MOST_BYTES)).await?;
-        Ok(first.first().map(|message| message.mark.seq))
-    }
-
     fn take(&self, want: &Want, from: u64) -> Option<Open> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let at = open.iter().position(|open| open.next == from && open.want == *want)?;
@@ -244,7 +234,7 @@ pub(crate) fn stored(subjects: &Subjects, mark: Mark, message: &Message) -> Stor
         Content::Erasure(message::erased(&message.payload))
     } else {
         subjects.topic(message.subject.as_str()).map_or(Content::Nothing, |topic| {
-            let place = (Position::START, 0);
+            let place = (Position::START, message::time(headers, mark.time));
             Content::Event(Box::new(message::record(topic, place, headers, &message.payload)))
         })
     };

@@ -4,6 +4,7 @@ use async_nats::jetstream::kv::{Store, UpdateErrorKind};
 use bytes::Bytes;
 use eventwall_log::{State, StateError, Versioned};
 use futures_core::future::BoxFuture;
+use futures_util::StreamExt as _;
 
 use crate::nats::in_full;
 
@@ -11,6 +12,22 @@ use crate::nats::in_full;
 /// 1 MiB unless the servers are told otherwise.
 #[derive(Debug, Clone)]
 pub struct JetStreamState(pub(crate) Store);
+
+impl JetStreamState {
+    /// The keys that have a value.
+    ///
+    /// # Errors
+    /// If the servers do not answer.
+    pub async fn keys(&self) -> Result<Vec<String>, String> {
+        let mut keys = self.0.keys().await.map_err(|error| in_full(&error))?;
+        let mut found = std::collections::BTreeSet::new();
+        while let Some(key) = keys.next().await {
+            let key = key.map_err(|error| error.to_string())?;
+            found.extend(key.strip_prefix("state.").map(str::to_owned));
+        }
+        Ok(found.into_iter().collect())
+    }
+}
 
 /// Apart from what the log itself keeps there.
 fn key_of(key: &str) -> Result<String, StateError> {

@@ -177,6 +177,12 @@ pub(crate) async fn note_seen(nats: &Nats, runs: &Runs, mark: Mark) -> Result<()
     Ok(())
 }
 
+/// The list of a hub that is being made.
+pub(crate) async fn put(nats: &Nats, runs: &Runs) -> Result<(), String> {
+    let put = nats.state.put(EPOCHS, Bytes::from(runs.to_string())).await;
+    put.map(drop).map_err(|error| in_full(&error))
+}
+
 /// `false` if somebody else was faster.
 async fn store(nats: &Nats, runs: &Runs, revision: u64) -> Result<bool, String> {
     let text = Bytes::from(runs.to_string());

@@ -38,8 +38,8 @@ pub use append::{
 };
 pub use blobs::{BlobError, Blobs, FileBlobs, MemoryBlobs};
 pub use disk::{
-    DiskConfig, DiskLog, Durability, FsMedium, Medium, MediumFile, OpenError, OpenReport,
-    SegmentSurvey, Survey, TornTail, survey,
+    DiskConfig, DiskImport, DiskLog, Durability, FsMedium, Medium, MediumFile, OWN_KEYS, OpenError,
+    OpenReport, SegmentSurvey, Survey, TornTail, survey,
 };
 pub use epochs::{EpochSpan, Epochs, Resolution};
 pub use filter::{Filter, Selection};
@@ -59,7 +59,7 @@ pub mod kit {
         ages::{AgeScan, Ages},
         buckets::Bucket,
         log::{PageBuilder, last_id},
-        topics::{Known, Reach, Topics},
+        topics::{Known, Origin, Reach, Topics},
     };
 }
 

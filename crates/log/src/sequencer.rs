@@ -94,6 +94,23 @@ impl Sequencer {
         Ok(Sequenced::New(records))
     }
 
+    /// Goes on after a record that has its place from another log.
+    pub(crate) fn place_copy(&mut self, record: &Record) -> Result<(), AppendError> {
+        if record.position < self.next {
+            let reason = format!("position {} is taken", record.position);
+            return Err(AppendError::NotStored { reason });
+        }
+        self.next = record.position.next();
+        self.last_time = record.time.max(self.last_time);
+        if let (Some((scope, key)), Some(fingerprint)) =
+            (record.fields.key.clone(), record.fields.fingerprint)
+        {
+            let at = (record.position, record.time);
+            self.keys.add(&record.topic, &IdempotencyKey { scope, key }, fingerprint, at);
+        }
+        Ok(())
+    }
+
     /// Takes a place for an entry that is no event.
     pub(crate) fn take_place(&mut self, now: Millis) -> (Position, Millis) {
         self.last_time = now.max(self.last_time);

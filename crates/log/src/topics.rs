@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    Filter, Keep, Limits, Position, Retention, Topic,
+    Epochs, Filter, Keep, Limits, Position, Retention, Topic,
     buckets::{Bucket, Buckets},
 };
 
@@ -50,6 +50,19 @@ pub struct Known {
     pub removed: Position,
     /// How much it holds, oldest first, if it has a limit of its own.
     pub held: Vec<Bucket>,
+}
+
+/// What a copy of a log must know of it, beside its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its epochs: ids of before go on to resolve.
+    pub epochs: Epochs,
+    /// Its last position.
+    pub end: Position,
+    /// Its topics, those too that are empty.
+    pub known: Vec<Known>,
+    /// Of topics that are not known, events may have been lost up to here.
+    pub forgotten: Position,
 }
 
 /// One topic.
@@ -388,6 +401,20 @@ impl Topics {
             held: state.buckets.iter().flat_map(|b| b.iter().copied()).collect(),
         });
         (known, self.forgotten, self.unsure.0)
+    }
+
+    /// What a copy must know.
+    #[must_use]
+    pub fn origin(&self, epochs: &Epochs, end: Position) -> Origin {
+        let (known, forgotten, unsure) = self.known();
+        let known = known.map(|mut known| {
+            // A copy counts what it holds by limits of its own.
+            known.held.clear();
+            known.removed = known.removed.max(unsure.min(known.reach.last));
+            known
+        });
+        let known = known.collect();
+        Origin { epochs: epochs.clone(), end, known, forgotten: forgotten.max(unsure) }
     }
 
     /// Takes in what was remembered of a topic elsewhere, by the same limits, at a later point of

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::serve::{DurabilityArg, KeepArg, KeptArgs, LogFormat, ServeArgs, Store};
-use crate::{failure::EXIT_CODES, pace::Pace};
+use crate::{failure::EXIT_CODES, log::copy::Place, pace::Pace};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,6 +106,22 @@ pub(crate) enum LogCommand {
         to: PathBuf,
         #[command(flatten)]
         data: DataArg,
+    },
+    /// Copy the log from disk to NATS JetStream, or back, or elsewhere
+    ///
+    /// Every event keeps its place, so that whoever followed there resumes here; what comes after is of
+    /// a new epoch. No server may use either of them meanwhile. The settings must be those of the
+    /// servers that will use the copy.
+    Copy {
+        /// A data directory, or nats://HOST[:PORT][,HOST…][/HUB]
+        from: Place,
+        /// A folder to make, or a hub that has no event yet
+        to: Place,
+        /// The settings file [default: as for a server]
+        #[arg(long, value_name = "FILE", env = "EVENTWALL_CONFIG")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        kept: Box<KeptArgs>,
     },
     /// Put a backup into an empty data directory
     Restore {

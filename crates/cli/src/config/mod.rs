@@ -73,7 +73,7 @@ fn settings_file(words: &[OsString]) -> Option<PathBuf> {
         None => named(&matches),
         Some(("serve", serve)) => named(serve),
         Some(("log", log)) => match log.subcommand() {
-            Some(("compact", compact)) => named(compact),
+            Some(("compact" | "copy", verb)) => named(verb),
             _ => return None,
         },
         Some(_) => return None,

@@ -2,6 +2,7 @@
 
 mod backup;
 mod compact;
+pub(crate) mod copy;
 mod inspect;
 mod progress;
 mod restore;
@@ -20,6 +21,7 @@ pub(crate) async fn log(command: LogCommand, rules: Vec<Rule>) -> Result<(), Fai
         LogCommand::Compact { data, kept, .. } => {
             compact::compact(&data_folder(data.data)?, &kept, rules).await
         }
+        LogCommand::Copy { from, to, kept, .. } => copy::copy(&from, &to, &kept, rules).await,
         LogCommand::Inspect { data } => inspect::inspect(&data_folder(data.data)?),
         LogCommand::Verify { data } => verify::verify(&data_folder(data.data)?),
         LogCommand::Backup { to, data } => backup::backup(&data_folder(data.data)?, &to),

@@ -15,6 +15,15 @@ impl Progress {
         Self(bar)
     }
 
+    /// Of places in the log rather than bytes.
+    pub(super) fn events(what: &'static str) -> Self {
+        let bar = ProgressBar::new(0).with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent} % {eta} left") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
     pub(super) fn at(&self, done: u64, total: u64) {
         self.0.set_length(total);
         self.0.set_position(done);

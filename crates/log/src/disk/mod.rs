@@ -11,6 +11,7 @@
 //!   limits change.
 //! * `summary` is what an opening needs to know of a sealed segment, `index_file` where that is
 //!   kept, `indexing` how the keeper makes it.
+//! * `import` makes a log out of another.
 //! * `survey` looks at the files from outside.
 //! * `persist` keeps what outlives retention; `medium` and `fs` are the file system.
 //! * `mutation` is the mistakes that tests must notice.
@@ -26,6 +27,7 @@ mod file;
 mod format;
 mod fs;
 mod heal;
+mod import;
 mod index;
 mod index_file;
 mod indexing;
@@ -61,8 +63,10 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     fs::FsMedium,
+    import::DiskImport,
     medium::{Medium, MediumFile},
     open::{OpenError, OpenReport, TornTail},
+    persist::OWN_KEYS,
     survey::{SegmentSurvey, Survey, survey},
 };
 use self::{
@@ -208,6 +212,17 @@ impl DiskLog {
     pub fn compacted(&self) -> (u64, u64) {
         let of = self.effort.of.load(Ordering::Relaxed);
         (self.effort.done.load(Ordering::Relaxed).min(of), of)
+    }
+
+    /// What a copy of this log must know beside its events.
+    #[must_use]
+    pub fn origin(&self) -> crate::kit::Origin {
+        let index = self.index.read();
+        index.topics.origin(&index.epochs, index.end)
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// How many segments it has.

@@ -7,6 +7,9 @@ use crate::{Epochs, FileState, Millis, Position, StateError, Topic, topics::Topi
 /// position that may ever have been written is used again.
 pub(crate) const RESERVE: u64 = 1 << 16;
 
+/// The keys of the state that are the disk log's own: a copy makes them anew.
+pub const OWN_KEYS: [&str; 5] = ["epochs", "watermarks", "closed", "erased", "aged"];
+
 #[derive(Debug, Clone)]
 pub(crate) struct Persist {
     state: FileState,

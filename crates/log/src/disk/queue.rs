@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::{AppendError, AppendOptions, Appended, Batch, Position};
+use crate::{AppendError, AppendOptions, Appended, Batch, Position, Record};
 
 /// Appends that may wait for the writer.
 const MAX_WAITING: usize = 4096;
@@ -24,6 +24,12 @@ pub(crate) enum Command {
     Erase {
         positions: Vec<Position>,
         reply: oneshot::Sender<Result<Position, AppendError>>,
+        permit: OwnedSemaphorePermit,
+    },
+    /// Stores records of another log at their places.
+    Place {
+        records: Vec<Arc<Record>>,
+        reply: oneshot::Sender<Result<Appended, AppendError>>,
         permit: OwnedSemaphorePermit,
     },
     /// Seals the active segment, so that it can be compacted; the answer comes once it is, or never.

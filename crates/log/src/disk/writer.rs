@@ -173,6 +173,11 @@ impl Writer {
                 group.replies.push(Reply::Append(reply, placed));
                 permit
             }
+            Command::Place { records, reply, permit } => {
+                let placed = self.place_copies(records, group);
+                group.replies.push(Reply::Append(reply, placed));
+                permit
+            }
             Command::Erase { positions, reply, permit } => {
                 let position = self.place_erasure(positions, group);
                 group.replies.push(Reply::Erase(reply, position));
@@ -209,6 +214,21 @@ impl Writer {
                 Ok((positions, false))
             }
         }
+    }
+
+    /// Records of another log, in order, each a batch of its own.
+    fn place_copies(
+        &mut self,
+        records: Vec<Arc<Record>>,
+        group: &mut Group,
+    ) -> Result<(Vec<Position>, bool), AppendError> {
+        let mut positions = Vec::new();
+        for record in records {
+            self.state.sequencer.place_copy(&record)?;
+            positions.push(record.position);
+            self.encode(vec![record], group);
+        }
+        Ok((positions, false))
     }
 
     fn encode(&self, records: Vec<Arc<Record>>, group: &mut Group) {
@@ -425,7 +445,9 @@ fn answer(replies: Vec<oneshot::Sender<()>>) {
 fn refuse(command: Command, reason: &str) {
     let error = AppendError::Stopped { reason: reason.to_owned() };
     match command {
-        Command::Append { reply, .. } => drop(reply.send(Err(error))),
+        Command::Append { reply, .. } | Command::Place { reply, .. } => {
+            drop(reply.send(Err(error)));
+        }
         Command::Erase { reply, .. } => drop(reply.send(Err(error))),
         Command::Roll { .. } | Command::Sync { .. } => {}
     }
