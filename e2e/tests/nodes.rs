@@ -453,3 +453,48 @@ fn a_log_that_is_copied_between_disk_and_nats_keeps_every_place() {
     let (code, out, error) = eventwall_testkit::run(&mut verify);
     assert_eq!(code, 0, "{out}{error}");
 }
+
+/// A node that is told of other limits tells the hub; older events are counted anew.
+#[test]
+fn limits_that_change_are_the_hubs() {
+    let nats = one_server(NatsVersion::Oldest);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("eventwall.toml");
+    std::fs::write(&settings, "max_bytes = \"10MiB\"\n").unwrap();
+    let start = || {
+        let setup = Setup::default().store(&nats.url("main"));
+        setup.arg("--config").arg(settings.to_str().unwrap())
+    };
+    let (one, two) = (start().start(), start().start());
+    for n in 0..20 {
+        publish(&one, "short", &n.to_string());
+        publish(&one, "long", &n.to_string());
+    }
+    let rule = "[[retention]]\ntopics = \"short\"\nmax_events = 3\n";
+    std::fs::write(&settings, format!("max_bytes = \"20MiB\"\n{rule}")).unwrap();
+    let left = |server: &Server, topic: &str| {
+        get_json(server.addr, &format!("/topics/{topic}?last=100"))["events"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    for node in [&one, &two] {
+        node.signal("HUP");
+        until("older events are counted, too", || left(node, "short") == 3);
+        assert_eq!(left(node, "long"), 20);
+    }
+    let state = nats.servers[0].ask("$JS.API.STREAM.INFO.main").unwrap();
+    assert_eq!(state["config"]["max_bytes"], 20 << 20);
+    let third = start().start();
+    assert_eq!(left(&third, "short"), 3);
+    let mut other = eventwall_testkit::eventwall();
+    let (code, _, words) = eventwall_testkit::run(other.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        &nats.url("main"),
+    ]));
+    assert_eq!(code, 4, "{words}");
+    assert!(words.contains("keeps other limits than this node"), "{words}");
+    assert_eq!(words.lines().count(), 1, "one plain sentence: {words}");
+}

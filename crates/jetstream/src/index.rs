@@ -290,6 +290,12 @@ impl Index {
         self.recent_after
     }
 
+    /// What is at hand after a position.
+    pub(crate) fn recent_since(&self, after: Position) -> Vec<Entry> {
+        let from = self.recent.partition_point(|entry| entry.position() <= after);
+        self.recent.range(from..).cloned().collect()
+    }
+
     /// The servers say what is left of the stream.
     pub(crate) fn left(&mut self, first_seq: u64, bytes: u64) {
         self.bytes = bytes;

@@ -57,6 +57,8 @@ pub(crate) struct Keeper {
     hidden: Option<(Instant, HashMap<Topic, Position>)>,
     purged: HashMap<Topic, Position>,
     deleted: Position,
+    /// The nodes do not keep the same limits.
+    differ: bool,
     /// How far the tail was when the stream was longer.
     behind: Option<(u64, Instant)>,
 }
@@ -162,7 +164,14 @@ impl Keeper {
         self.delete_erased(shared).await?;
         let nodes = nodes(shared).await?;
         let mine = digest(&settings(shared.index().topics.retention()));
-        if nodes.iter().any(|node| node.settings != mine) {
+        let differ = nodes.iter().any(|node| node.settings != mine);
+        if differ && !std::mem::replace(&mut self.differ, differ) {
+            tracing::warn!(
+                "the nodes of this hub do not keep the same limits: nothing that topics hide is removed until they do"
+            );
+        }
+        self.differ = differ;
+        if differ {
             return Ok(());
         }
         let alone = nodes.len() <= 1;

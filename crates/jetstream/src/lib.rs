@@ -10,6 +10,8 @@
 //! * `state`, `blobs`, `ephemera`: what is beside the log.
 //! * `keeper`, `snapshot`, `trail`: what goes, and what is remembered of it.
 //!
+//! * `import`: a hub made out of another log; `recount`: limits that have changed.
+//!
 //! The stream is the only truth: a node keeps nothing that it cannot read again.
 
 mod back;
@@ -25,6 +27,7 @@ mod log;
 mod message;
 mod nats;
 mod publish;
+mod recount;
 mod runs;
 mod shared;
 mod snapshot;

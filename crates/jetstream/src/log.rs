@@ -21,6 +21,7 @@ use crate::{
     keeper::{self, Keeper, keep},
     nats::{Nats, OpenError},
     publish::append,
+    recount::recount,
     runs::Runs,
     shared::Shared,
     state::JetStreamState,
@@ -211,6 +212,12 @@ impl Log for JetStreamLog {
         let (shared, keeper) = (self.shared.clone(), self.keeper.clone());
         tokio::spawn(async move {
             let _nobody_else = keeper.lock().await;
+            if let Err(why) = recount(&shared).await {
+                tracing::warn!(
+                    why,
+                    "older events are not counted by the new limits yet; they are as newer ones come"
+                );
+            }
             if let Err(why) = keeper::limit(&shared, &retention).await {
                 tracing::error!(
                     why,

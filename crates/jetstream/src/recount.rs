@@ -1,0 +1,98 @@
+//! Counts what topics hold by other limits than before: reads what the stream has, in the background; until that is done, changed limits act on older events as newer ones come.
+
+use eventwall_log::{
+    Entry, Filter, Keep, Limits, Topic,
+    kit::{Bucket, Topics},
+};
+
+use crate::{index::Index, shared::Shared, source::Want};
+
+/// What is read at once.
+const STEP: (usize, usize) = (4096, 4 << 20);
+
+/// What is held of the topics that are counted, oldest first.
+#[derive(Default)]
+struct Held(Vec<(Topic, Bucket)>);
+
+impl Held {
+    fn add(&mut self, topics: &Topics, entry: &Entry) {
+        let Entry::Event(record) = entry else { return };
+        let Limits { max_events, max_bytes, keep, .. } = topics.limits(&record.topic);
+        let counted = keep == Keep::All && (max_events.is_some() || max_bytes.is_some());
+        if counted && topics.shows(&record.topic, record.position) {
+            let bytes = record.cost() as u64;
+            let bucket = Bucket { last: record.position, events: 1, bytes };
+            self.0.push((record.topic.clone(), bucket));
+        }
+    }
+}
+
+/// Everything that is there, by the limits that hold now.
+pub(crate) async fn recount(shared: &Shared) -> Result<(), String> {
+    // Not heads only: limits may be on bytes.
+    let want = Want::of(&Filter::All, &shared.nats);
+    let (mut held, mut from) = (Held::default(), shared.index().first_seq);
+    loop {
+        let witness = shared.index().last_event();
+        let read = shared.stretch(&want, from, STEP, witness).await?;
+        let mut index = shared.index();
+        for message in read.messages {
+            from = message.mark.seq + 1;
+            if let Some(entry) = index.placed(message) {
+                held.add(&index.topics, &entry);
+            }
+        }
+        if read.complete {
+            return finish(&mut index, held, from);
+        }
+    }
+}
+
+/// With what came while it was read.
+fn finish(index: &mut Index, mut held: Held, from: u64) -> Result<(), String> {
+    let read = index.runs.position(from).before();
+    if read < index.recent_after() && index.recent_after() < index.end {
+        return Err("more came than could be counted".into());
+    }
+    for entry in index.recent_since(read) {
+        held.add(&index.topics, &entry);
+    }
+    let retention = index.topics.retention().clone();
+    index.topics.set_retention(retention, held.0.into_iter());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use eventwall_log::{Fields, Position, Record, Retention, Rule};
+
+    use super::*;
+
+    fn event(name: &str, position: u64) -> Entry {
+        let record = Record {
+            position: Position(position),
+            time: 0,
+            prev: Position::START,
+            topic: name.parse().unwrap(),
+            event: None,
+            data: "x".into(),
+            fields: Fields::default(),
+        };
+        Entry::Event(record.into())
+    }
+
+    #[test]
+    fn only_what_has_a_limit_and_is_shown_is_counted() {
+        let mut retention = Retention::default();
+        let mut rule = Rule::of("short".parse().unwrap());
+        rule.max_events = Some(Some(2));
+        retention.rules = vec![rule];
+        let mut topics = Topics::new(retention.into());
+        topics.added(&"short".parse().unwrap(), Position(3), Position(1), 1);
+        let mut held = Held::default();
+        for entry in [event("short", 1), event("short", 3), event("other", 2)] {
+            held.add(&topics, &entry);
+        }
+        assert_eq!(held.0.iter().map(|(_, b)| b.last.0).collect::<Vec<_>>(), [3]);
+    }
+}
