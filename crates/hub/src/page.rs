@@ -86,7 +86,7 @@ impl Hub {
         limit: usize,
     ) -> Result<EventPage, StartError> {
         let log = &self.shared.log;
-        let resolved = log.resolve(before).await;
+        let resolved = log.resolve(before).await?;
         let end = log.end();
         let (bound, exact) = match resolved {
             Resolution::At(position) => (position, true),

@@ -98,7 +98,7 @@ async fn resume(
 ) -> Result<Started, StartError> {
     // Not at the end at the start of this request: the id may be newer than that.
     let resolved = match &id {
-        Ok(id) => Ok(log.resolve(id).await),
+        Ok(id) => Ok(log.resolve(id).await?),
         Err(text) => Err(text),
     };
     let (epochs, from_log) = (log.epochs(), log.retention().limits_topics());

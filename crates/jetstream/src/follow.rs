@@ -74,11 +74,13 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
         let index = shared.index();
         Known { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
     });
-    let alone = first && keeper::is_alone(shared).await?;
+    if first {
+        keeper::heartbeat(shared, false).await?;
+    }
     let beginning = async {
         let connection = nats.connection();
         nats.restore().await?;
-        let verified = verify(nats, known.as_ref(), alone).await?;
+        let verified = verify(shared, known.as_ref()).await?;
         let state = &verified.info.state;
         {
             let mut index = shared.index();
@@ -87,11 +89,11 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
             } else {
                 index.adopt(verified.runs);
             }
-            index.left(state.first_sequence, state.bytes);
         }
         keeper::learn(shared).await;
         {
             let mut index = shared.index();
+            index.left(state.first_sequence, state.bytes);
             let copied = index.runs.copied;
             if index.taken == 0 {
                 index.topics.unsure_up_to(copied);
@@ -103,7 +105,7 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
         let target = state.last_sequence;
         Ok(Session { messages, next: 1, target, connection, announced: false })
     };
-    let deadline = 8 * REQUEST;
+    let deadline = 20 * REQUEST;
     match tokio::time::timeout(deadline, beginning).await {
         Ok(begun) => begun,
         Err(_) => Err("NATS does not answer".into()),
@@ -182,7 +184,6 @@ impl Session {
         }
         if caught_up {
             self.pass(shared).await?;
-            shared.index().judge_holes();
         }
         shared.announce();
         if shared.index().taken >= self.target {
@@ -214,6 +215,11 @@ impl Session {
         if std::mem::replace(&mut self.announced, true) {
             return;
         }
+        {
+            let mut index = shared.index();
+            index.count_ages_from_the_last();
+            index.is_whole = true;
+        }
         shared.progress.send_modify(|now| {
             now.generation += 1;
             now.connection = self.connection;
@@ -240,7 +246,7 @@ impl Session {
         }
         self.next += 1;
         let stored = stored(&shared.nats.subjects, mark, &message.message);
-        shared.index().take_in(stored);
+        shared.index().take_in(stored, pending);
         Ok(pending == 0)
     }
 

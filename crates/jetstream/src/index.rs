@@ -2,8 +2,7 @@
 //! entries. Everything in it comes from the stream, in order; nothing here talks to a server.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
-    ops::Bound,
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -15,6 +14,7 @@ use eventwall_log::{
 
 use crate::{
     runs::{Mark, Runs},
+    shared::Witness,
     snapshot::Snapshot,
     trail::{Ahead, Trail},
 };
@@ -25,6 +25,8 @@ const RECENT_BYTES: usize = 16 << 20;
 const MAX_FALLS: usize = 1024;
 /// Messages remembered to recognise the stream by.
 const MAX_MARKS: usize = 48;
+/// Breaks remembered, for tails that have not read over them yet.
+const MAX_BREAKS: usize = 16;
 
 /// A message of the stream.
 #[derive(Debug, Clone)]
@@ -63,8 +65,13 @@ pub(crate) struct Index {
     trails: Vec<Trail>,
     front: Trail,
     erased: BTreeSet<Position>,
-    /// Sequences that were not there when they should have come.
+    /// Sequences that were not there when they should have come. Nothing beyond the first of them is
+    /// shown until it is known whether they were erased: then all is taken in that the stream had.
     holes: Vec<u64>,
+    /// So many messages are taken in then.
+    judge_at: u64,
+    /// Messages taken in.
+    count: u64,
     falls: VecDeque<(Position, Millis)>,
     last_time: Millis,
     recent: VecDeque<Entry>,
@@ -79,12 +86,15 @@ pub(crate) struct Index {
     marks: VecDeque<Mark>,
     /// The last position shown.
     pub(crate) end: Position,
-    /// Whoever reads on from up to here hears that events up to there may be lost.
-    broken: Option<(Position, Position)>,
+    /// Tails that read on over the first hear that events up to the second may be lost.
+    broken: VecDeque<(Position, Position)>,
+    /// Everything that is in the stream was taken in once since it was begun.
+    pub(crate) is_whole: bool,
     /// The first sequence that is left in the stream.
     pub(crate) first_seq: u64,
     pub(crate) bytes: u64,
     clock: Clock,
+    uptime: Clock,
 }
 
 impl std::fmt::Debug for Index {
@@ -95,7 +105,7 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     pub(crate) fn new(retention: Retention, runs: Runs, (clock, uptime): (Clock, Clock)) -> Self {
-        let ages = Ages::new(&retention, clock(), uptime);
+        let ages = Ages::new(&retention, clock(), uptime.clone());
         let mut index = Self {
             epochs: Arc::new(runs.epochs()),
             runs,
@@ -105,6 +115,8 @@ impl Index {
             front: Trail::default(),
             erased: BTreeSet::new(),
             holes: Vec::new(),
+            judge_at: 0,
+            count: 0,
             falls: VecDeque::new(),
             last_time: 0,
             recent: VecDeque::new(),
@@ -114,10 +126,12 @@ impl Index {
             taken: 0,
             marks: VecDeque::new(),
             end: Position::START,
-            broken: None,
+            broken: VecDeque::new(),
+            is_whole: false,
             first_seq: 1,
             bytes: 0,
             clock,
+            uptime,
         };
         index.trails = index.ages.scans.iter().map(|_| Trail::default()).collect();
         index
@@ -137,7 +151,8 @@ impl Index {
         let told = runs.unsure.max(shown);
         self.topics.unsure_up_to(told);
         (self.end, self.recent_after) = (told, told);
-        self.broken = Some((shown, told));
+        self.broke(shown, told);
+        self.is_whole = false;
         self.adopt(runs);
     }
 
@@ -150,18 +165,29 @@ impl Index {
         self.runs = runs;
     }
 
+    /// Ages are counted from a time that is known to have been: this node's clock may be wrong.
+    pub(crate) fn count_ages_from_the_last(&mut self) {
+        if self.last_time > 0 && !self.is_whole {
+            let retention = self.topics.retention().clone();
+            self.ages = Ages::new(&retention, self.last_time, self.uptime.clone());
+        }
+    }
+
     fn begin_trails(&mut self, after: Position) {
         self.front = Trail::after(after);
         self.trails = self.ages.scans.iter().map(|_| Trail::after(after)).collect();
     }
 
     /// Takes in the next message of the stream.
-    pub(crate) fn take_in(&mut self, stored: Stored) {
+    ///
+    /// `pending` are in the stream after it already.
+    pub(crate) fn take_in(&mut self, stored: Stored, pending: u64) {
         let seq = stored.mark.seq;
         if seq <= self.taken {
             return;
         }
-        self.note_hole(self.taken + 1, seq);
+        self.count += 1;
+        self.note_hole(self.taken + 1, seq, pending);
         let (before, position) = (self.runs.position(self.taken), self.runs.position(seq));
         let entry = match stored.content {
             Content::Event(mut record) => {
@@ -185,40 +211,66 @@ impl Index {
         }
         self.note_mark(stored.mark);
         if position > self.end {
-            self.end = position;
             self.remember(entry);
         }
+        if !self.holes.is_empty() && self.count >= self.judge_at {
+            self.judge_holes();
+        }
+        self.show();
     }
 
-    fn note_hole(&mut self, from: u64, to: u64) {
+    /// Shows what is taken in, up to the first hole.
+    fn show(&mut self) {
+        let seq = self.holes.first().map_or(self.taken, |hole| hole - 1);
+        self.end = self.end.max(self.runs.position(seq));
+    }
+
+    fn note_hole(&mut self, from: u64, to: u64, pending: u64) {
         let from = from.max(self.first_seq);
-        // Of a long one the end says enough.
-        self.holes.extend(from.max(to.saturating_sub(1024))..to);
+        if from >= to {
+            return;
+        }
+        // Of a long one its two ends say enough.
+        self.holes.push(from);
+        self.holes.extend(from.max(to.saturating_sub(1024)).max(from + 1)..to);
+        self.judge_at = self.judge_at.max(self.count + pending);
         if self.holes.len() > 65_536 {
             self.judge_holes();
         }
     }
 
-    /// Everything that was in the stream a moment ago is taken in. What was missing and nobody
+    /// Everything that was in the stream when a hole was seen is taken in. What was missing and nobody
     /// erased may have been anything.
     pub(crate) fn judge_holes(&mut self) {
         let holes = std::mem::take(&mut self.holes);
-        let unexplained = holes.into_iter().filter(|seq| *seq >= self.first_seq);
-        let positions = unexplained.map(|seq| self.runs.position(seq));
-        let last = positions.filter(|position| !self.erased.contains(position)).max();
-        if let Some(last) = last {
-            tracing::warn!(%last, "messages are missing in the stream that nobody erased through Eventwall: subscribers that have not passed them are told of a gap");
-            self.topics.unsure_up_to(last);
-            self.broken = Some((self.end, last));
-        }
+        let there = holes.into_iter().filter(|seq| *seq >= self.first_seq);
+        let positions = there.map(|seq| self.runs.position(seq));
+        let mut lost = positions.filter(|position| !self.erased.contains(position));
+        let Some(first) = lost.next() else { return self.show() };
+        let last = lost.last().unwrap_or(first);
+        tracing::warn!(%last, "messages are missing in the stream that nobody erased through Eventwall: subscribers that have not passed them are told of a gap");
+        self.topics.unsure_up_to(last);
+        self.broke(first.before().min(self.end), last);
+        self.show();
     }
 
     /// There is nothing more in the stream up to a sequence.
     pub(crate) fn passed(&mut self, seq: u64) {
         if seq > self.taken {
-            self.note_hole(self.taken + 1, seq + 1);
+            self.note_hole(self.taken + 1, seq + 1, 0);
             self.taken = seq;
-            self.end = self.end.max(self.runs.position(seq));
+            self.judge_holes();
+        }
+    }
+
+    fn broke(&mut self, at: Position, lost: Position) {
+        self.broken.push_back((at, lost));
+        if self.broken.len() > MAX_BREAKS
+            && let Some((oldest, lost)) = self.broken.pop_front()
+            && let Some(next) = self.broken.front_mut()
+        {
+            // Told once more often than it happened.
+            *next = (next.0.min(oldest), next.1.max(lost));
         }
     }
 
@@ -400,28 +452,27 @@ impl Index {
         }
     }
 
-    /// The last event that a reader of everything after a position must come to, if it is in the
-    /// stream still. A server that does not send it is behind the others.
-    pub(crate) fn witness(&self, filter: &Filter, after: Position) -> Option<Position> {
-        let last = |topic: &Topic| {
+    /// What a reader of everything after a position must come to. A server that does not send it may
+    /// be behind the others.
+    pub(crate) fn witness(&self, filter: &Filter, after: Position) -> Witness {
+        let (mut last, mut ask) = (after, false);
+        let mut look = |topic: &Topic| {
             let reach = self.topics.get(topic);
-            let there = reach.last > reach.hidden && !self.erased.contains(&reach.last);
-            there.then_some(reach.last)
+            if reach.last > after && reach.last > reach.hidden {
+                ask |= self.erased.contains(&reach.last);
+                last = last.max(reach.last);
+            }
         };
-        let last = match filter {
-            Filter::All => Some(self.runs.position(self.mark.seq)),
-            Filter::Topics(topics) => topics.iter().filter_map(last).max(),
-            Filter::Selection(_) => self.topics.matching(filter).iter().filter_map(last).max(),
-        };
-        last.filter(|last| *last > after)
-    }
-
-    /// The last event of all, if it is in the stream still.
-    pub(crate) fn last_event(&self) -> Option<Position> {
-        self.recent.iter().rev().find_map(|entry| match entry {
-            Entry::Event(record) if self.shows(entry, View::Kept) => Some(record.position),
-            _ => None,
-        })
+        match filter {
+            Filter::All => last = self.runs.position(self.mark.seq).max(after),
+            Filter::Topics(topics) => topics.iter().for_each(&mut look),
+            Filter::Selection(_) => self.topics.matching(filter).iter().for_each(&mut look),
+        }
+        match (ask, last > after) {
+            (true, _) => Witness::Ask,
+            (false, true) => Witness::At(last),
+            (false, false) => Witness::None,
+        }
     }
 
     /// A page of what is at hand, if the range begins there.
@@ -435,18 +486,20 @@ impl Index {
             return None;
         }
         let from = self.recent.partition_point(|entry| entry.position() <= range.after);
-        Some(self.page(range, filter, (budget, view), self.recent.range(from..).cloned()))
+        let recent = self.recent.range(from..).cloned();
+        Some(self.page((range, self.end), filter, (budget, view), recent))
     }
 
-    /// A page of entries in order that follow `range.after`, all there are up to `range.through`.
+    /// A page of entries in order that follow `range.after`, all there are up to `examined`.
     pub(crate) fn page(
         &self,
-        range: ReadRange,
+        (range, examined): (ReadRange, Position),
         filter: &Filter,
         (budget, view): (Budget, View),
         entries: impl Iterator<Item = Entry>,
     ) -> Page {
-        let through = range.through.min(self.end);
+        let end = range.through.min(self.end);
+        let through = examined.min(end);
         let mut page = PageBuilder::new(range.after, budget);
         let within = entries.take_while(|entry| entry.position() <= through);
         let mut full = false;
@@ -464,7 +517,7 @@ impl Index {
             View::Kept => self.topics.removed_after(filter, range.after, range.forgives),
             View::Raw => None,
         };
-        let mut page = page.finish(removed.map(|position| position.min(through)), removals);
+        let mut page = page.finish(removed.map(|position| position.min(end)), removals);
         if view == View::Raw {
             let first = self.runs.position(self.first_seq).before();
             let gone = Some(first).filter(|first| *first > range.after);
@@ -475,8 +528,8 @@ impl Index {
 
     /// What a tail that reads from here to there has to be told.
     fn broke_within(&self, after: Position, examined: Position) -> Option<Position> {
-        let (end, lost) = self.broken?;
-        (after <= end && examined > end).then_some(lost)
+        let crossed = self.broken.iter().filter(|(at, _)| after <= *at && examined > *at);
+        crossed.map(|(_, lost)| *lost).max()
     }
 
     /// The newest events of one topic among what is at hand, newest first, and whether there may be
@@ -493,10 +546,14 @@ impl Index {
         (found, older)
     }
 
-    /// The erased positions that may still be in the stream.
-    pub(crate) fn erased_from(&self, position: Position, count: usize) -> Vec<Position> {
-        let after = (Bound::Excluded(position), Bound::Unbounded);
-        self.erased.range(after).take(count).copied().collect()
+    /// Some erased positions, but for those that are known to have left the stream.
+    pub(crate) fn erased_but(&self, known: &HashSet<Position>, count: usize) -> Vec<Position> {
+        self.erased
+            .iter()
+            .filter(|position| !known.contains(position))
+            .take(count)
+            .copied()
+            .collect()
     }
 
     pub(crate) fn is_erased(&self, position: Position) -> bool {
@@ -520,9 +577,18 @@ impl Index {
             last_time: self.last_time,
             forgotten,
             unsure,
+            unsure_by_runs: self.runs.unsure,
             falls: self.falls.iter().copied().collect(),
             erased: self.erased.iter().copied().collect(),
             topics: known.collect(),
+            front: (self.front.events().cloned().collect(), self.front.through()),
+            ages: self
+                .ages
+                .scans
+                .iter()
+                .zip(&self.trails)
+                .map(|(s, t)| (s.max_age, t.begins()))
+                .collect(),
         }
     }
 
@@ -549,15 +615,24 @@ impl Index {
         self.first_seq = self.first_seq.max(snapshot.first_seq);
         self.holes.clear();
         self.begin_trails(self.runs.position(self.first_seq).before());
+        let (events, through) = snapshot.front;
+        self.front.extend(events, through);
+        for (scan, trail) in self.ages.scans.iter().zip(&mut self.trails) {
+            let before = snapshot.ages.iter().find(|(age, _)| *age == scan.max_age);
+            trail.skip_to(before.map_or(Position::START, |(_, at)| at.next()));
+        }
         if shown > Position::START && shown < snapshot.position {
             // Those who follow here have not seen what lies between: they read what is left of it.
             (self.recent, self.recent_bytes) = Default::default();
             let removed = self.topics.removed_after(&Filter::All, shown, 0);
-            self.broken = removed.map(|removed| (shown, removed)).or(self.broken);
+            if let Some(removed) = removed {
+                self.broke(shown, removed);
+            }
         }
         self.end = self.end.max(snapshot.position);
         self.recent_after = self.recent_after.max(self.end);
         self.note_mark(snapshot.mark);
+        self.count_ages_from_the_last();
         true
     }
 }

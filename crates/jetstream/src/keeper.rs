@@ -4,27 +4,30 @@
 //! two may think they hold it does no harm.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use async_nats::jetstream::kv::{CreateErrorKind, UpdateErrorKind};
+use async_nats::jetstream::{
+    ErrorCode,
+    kv::{CreateErrorKind, UpdateErrorKind},
+};
 use bytes::Bytes;
 use eventwall_log::{Blobs as _, Position, Retention, Topic};
-use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::JetStreamConfig,
     follow::leave as leave_server,
     index::settings,
-    nats::{Nats, OpenError, in_full},
-    shared::Shared,
+    nats::{Nats, OpenError, in_full, last_raw},
+    runs::Mark,
+    shared::{Shared, Witness},
     snapshot::Snapshot,
     source::Want,
     trail::AHEAD,
-    verify::note_seen,
+    verify::{list, note_seen},
 };
 
 const TICK: Duration = Duration::from_secs(1);
@@ -38,6 +41,12 @@ const FAILURES: u32 = 2;
 const RIPE: Duration = Duration::from_secs(60);
 /// Removals in one round.
 const PURGES: usize = 256;
+/// Snapshots that are kept, in turn: whoever reads the one of before may finish.
+const SLOTS: u64 = 3;
+/// What reading one may take.
+const LEARN: Duration = Duration::from_secs(15);
+/// Stretches that are looked at in one round, for each trail.
+const REFILLS: usize = 64;
 /// A snapshot that is larger is not believed.
 const SNAPSHOT_BYTES: usize = 1 << 30;
 
@@ -51,23 +60,34 @@ pub(crate) struct Keeper {
     lease: Option<u64>,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
-    /// The last snapshots' objects.
-    objects: Vec<String>,
-    /// What was hidden at some time.
-    hidden: Option<(Instant, HashMap<Topic, Position>)>,
+    /// What was hidden at some time, when this node was so far.
+    hidden: Option<(Instant, u64, HashMap<Topic, Position>)>,
     purged: HashMap<Topic, Position>,
-    deleted: Position,
+    /// Erased events that have surely left the servers' disks.
+    deleted: HashSet<Position>,
+    /// Which stream all that is of.
+    stream: (String, Position),
     /// The nodes do not keep the same limits.
     differ: bool,
     /// How far the tail was when the stream was longer.
     behind: Option<(u64, Instant)>,
 }
 
-/// What is known of another node.
-struct Node {
+/// What is known of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// It serves; else it is only about to.
+    pub(crate) ready: bool,
     settings: String,
+    /// How far it is.
     seq: u64,
+    /// The last message that it has seen.
+    pub(crate) mark: Mark,
 }
+
+/// What a round may take.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// Keeps until the log is closed.
 pub(crate) async fn keep(shared: Arc<Shared>, keeper: Arc<tokio::sync::Mutex<Keeper>>) {
@@ -77,7 +97,8 @@ pub(crate) async fn keep(shared: Arc<Shared>, keeper: Arc<tokio::sync::Mutex<Kee
     while !shared.is_closed() {
         ticks.tick().await;
         let mut keeper = keeper.lock().await;
-        failed = match keeper.round(&shared, false).await {
+        let round = tokio::time::timeout(ROUND, keeper.round(&shared, false)).await;
+        failed = match round.unwrap_or_else(|_| Err("it took too long".into())) {
             Ok(()) => 0,
             Err(why) => {
                 tracing::debug!(why, "a round of keeping the log failed");
@@ -100,10 +121,10 @@ impl Keeper {
             self.lease = None;
             return Ok(());
         }
+        self.begin_anew(shared);
         self.look(shared).await?;
         refill(shared).await?;
-        shared.index().expire();
-        heartbeat(shared).await?;
+        heartbeat(shared, true).await?;
         self.lead(shared).await?;
         if self.lease.is_some() {
             self.tidy(shared, thorough).await?;
@@ -111,7 +132,18 @@ impl Keeper {
         Ok(())
     }
 
-    /// What is left of the stream; and whether the tail gets what is there.
+    /// What was remembered of another stream, or of this one before it broke, says nothing any more.
+    fn begin_anew(&mut self, shared: &Shared) {
+        let stream = {
+            let index = shared.index();
+            (index.runs.created.clone(), index.runs.unsure)
+        };
+        if self.stream != stream {
+            *self = Self { lease: self.lease, behind: self.behind, stream, ..Self::default() };
+        }
+    }
+
+    /// What is left of the stream; and whether the list of epochs is still this one, and the tail gets what is there.
     async fn look(&mut self, shared: &Shared) -> Result<(), String> {
         let state = shared.nats.info().await?.state;
         let taken = {
@@ -119,6 +151,15 @@ impl Keeper {
             index.left(state.first_sequence, state.bytes);
             index.taken
         };
+        let (listed, _) = list(&shared.nats).await?;
+        let known = shared.index().runs.clone();
+        if let Some(listed) = listed.filter(|listed| !listed.says_the_same(&known)) {
+            if listed.agrees(&known, taken) {
+                shared.index().adopt(listed);
+            } else {
+                shared.anew.notify_one();
+            }
+        }
         let stuck = taken < state.last_sequence;
         self.behind = match self.behind {
             Some((seq, since)) if stuck && seq == taken => {
@@ -155,7 +196,7 @@ impl Keeper {
             let index = shared.index();
             (index.runs.clone(), index.mark)
         };
-        let news = mark.seq.saturating_sub(self.snapshot_seq);
+        let news = mark.seq.abs_diff(self.snapshot_seq);
         let due = self.snapshot_at.is_none_or(|at| at.elapsed() > SNAPSHOT_TIME);
         if news > 0 && (thorough || due || news >= SNAPSHOT_MESSAGES) {
             note_seen(&shared.nats, &runs, mark).await?;
@@ -181,59 +222,57 @@ impl Keeper {
 
     pub(crate) async fn snapshot(&mut self, shared: &Shared) -> Result<(), String> {
         let snapshot = shared.index().snapshot();
-        let pointer = Pointer {
-            stream: format!("{}-{}", snapshot.created, snapshot.unsure),
-            seq: snapshot.mark.seq,
-            name: format!("topics-{}-{}", snapshot.mark.seq, shared.node),
-        };
-        let entry = shared.nats.state.entry(POINTER).await.map_err(|error| in_full(&error))?;
-        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
-        let old = entry.and_then(|entry| Pointer::parse(&entry.value));
+        let value = shared.nats.value(POINTER).await?;
+        let revision = value.as_ref().map_or(0, |(_, revision)| *revision);
+        let old = value.and_then(|(value, _)| Pointer::parse(&value));
+        let slot = old.as_ref().map_or(0, |old| (old.slot + 1) % SLOTS);
+        let stream = format!("{}-{}", snapshot.created, snapshot.unsure_by_runs);
+        let pointer = Pointer { stream, seq: snapshot.mark.seq, slot };
         if old.as_ref().is_some_and(|old| old.stream == pointer.stream && old.seq > pointer.seq) {
             return Ok(());
         }
-        let put = shared.blobs().put(&pointer.name, snapshot.encode()).await;
+        let put = shared.blobs().put(&pointer.name(), snapshot.encode()).await;
         put.map_err(|error| error.to_string())?;
         let put = shared.nats.state.update(POINTER, pointer.to_string().into(), revision).await;
         put.map_err(|error| in_full(&error))?;
         (self.snapshot_seq, self.snapshot_at) = (pointer.seq, Some(Instant::now()));
-        self.objects.extend(old.map(|old| old.name));
-        // Whoever reads the one of before may finish.
-        while self.objects.len() > 2 {
-            let name = self.objects.remove(0);
-            let _ = shared.blobs().remove(&name).await;
-        }
         Ok(())
     }
 
     /// Erased events leave the servers' disks; also if the node that erased them did not come to it.
     async fn delete_erased(&mut self, shared: &Shared) -> Result<(), String> {
-        let erased = shared.index().erased_from(self.deleted, PURGES);
+        let erased = {
+            let index = shared.index();
+            self.deleted.retain(|position| index.is_erased(*position));
+            index.erased_but(&self.deleted, PURGES)
+        };
         for position in erased {
             delete(shared, position).await?;
-            self.deleted = position;
+            self.deleted.insert(position);
         }
         Ok(())
     }
 
     /// Removes what was hidden a while ago, and every node has taken in.
     async fn purge(&mut self, shared: &Shared, slowest: u64, now: bool) -> Result<(), String> {
-        let ripe = self.hidden.as_ref().is_some_and(|(at, _)| at.elapsed() > RIPE);
+        let ripe = self.hidden.as_ref().is_some_and(|(at, ..)| at.elapsed() > RIPE);
         if now || self.hidden.is_none() {
-            self.hidden = Some((Instant::now(), hidden(shared)));
+            let taken = shared.index().taken;
+            self.hidden = Some((Instant::now(), taken, hidden(shared)));
         }
-        if !now && !ripe {
+        // Every node has seen what hid it.
+        let seen = self.hidden.as_ref().is_some_and(|(_, at, _)| slowest >= *at);
+        if !seen || (!now && !ripe) {
             return Ok(());
         }
-        let (_, hidden) = self.hidden.take().unwrap_or((Instant::now(), HashMap::new()));
-        let (first, slowest) = {
+        let Some((.., hidden)) = self.hidden.take() else { return Ok(()) };
+        let first = {
             let index = shared.index();
-            (index.runs.position(index.first_seq), index.runs.position(slowest))
+            index.runs.position(index.first_seq)
         };
         self.purged.retain(|_, purged| *purged >= first);
         let mut done = 0;
         for (topic, upto) in hidden {
-            let upto = upto.min(slowest);
             if upto < first || self.purged.get(&topic).is_some_and(|purged| *purged >= upto) {
                 continue;
             }
@@ -277,31 +316,40 @@ pub(crate) async fn delete(shared: &Shared, position: Position) -> Result<(), St
     };
     use async_nats::jetstream::stream::DeleteMessageErrorKind;
     match shared.nats.stream.delete_message(seq).await {
-        Err(error) if matches!(error.kind(), DeleteMessageErrorKind::JetStream(_)) => Ok(()),
-        result => result.map(drop).map_err(|error| in_full(&error)),
+        Err(error) => match error.kind() {
+            DeleteMessageErrorKind::JetStream(inner) if is_gone(&inner) => Ok(()),
+            _ => Err(in_full(&error)),
+        },
+        Ok(_) => Ok(()),
     }
+}
+
+fn is_gone(error: &async_nats::jetstream::Error) -> bool {
+    let gone = [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::SEQUENCE_NOT_FOUND];
+    let not_found = || error.to_string().contains("not found");
+    gone.contains(&error.error_code())
+        || (error.error_code() == ErrorCode::STREAM_MESSAGE_DELETE_FAILED && not_found())
 }
 
 /// Looks ahead at what will go next.
 async fn refill(shared: &Shared) -> Result<(), String> {
-    let short = shared.index().short_trails();
     let heads = Want::heads(&shared.nats);
-    for (which, after) in short {
-        let (from, end, witness) = {
-            let index = shared.index();
-            (index.runs.sequence(after) + 1, index.end, index.last_event().filter(|e| *e > after))
-        };
-        let read = shared.stretch(&heads, from, (AHEAD / 4, usize::MAX), witness).await?;
-        let mut index = shared.index();
-        let last = read.messages.last().map(|message| index.runs.position(message.mark.seq));
-        let placed: Vec<_> =
-            read.messages.into_iter().filter_map(|message| index.placed(message)).collect();
-        let examined = if read.complete {
-            end.max(last.unwrap_or_default())
-        } else {
-            last.unwrap_or_default()
-        };
-        index.refill(which, &placed, examined);
+    for _ in 0..REFILLS {
+        shared.index().expire();
+        let short = shared.index().short_trails();
+        if short.is_empty() {
+            return Ok(());
+        }
+        for (which, after) in short {
+            let from = shared.index().runs.sequence(after) + 1;
+            let read = shared.stretch(&heads, from, (AHEAD / 4, usize::MAX), Witness::Ask).await?;
+            let mut index = shared.index();
+            let last = read.messages.last().map(|message| index.runs.position(message.mark.seq));
+            let placed: Vec<_> =
+                read.messages.into_iter().filter_map(|message| index.placed(message)).collect();
+            let end = if read.complete { index.end } else { Position::START };
+            index.refill(which, &placed, end.max(last.unwrap_or_default()));
+        }
     }
     Ok(())
 }
@@ -315,41 +363,38 @@ fn node_key(node: &str) -> String {
 }
 
 /// Says that this node is there, how far it is and what it keeps.
-async fn heartbeat(shared: &Shared) -> Result<(), String> {
+pub(crate) async fn heartbeat(shared: &Shared, ready: bool) -> Result<(), String> {
     let value = {
         let index = shared.index();
-        format!("{} {}", digest(&settings(index.topics.retention())), index.taken)
+        let (settings, mark) = (digest(&settings(index.topics.retention())), index.mark);
+        format!("{settings} {} {} {} {ready}", index.taken, mark.seq, mark.time)
     };
     let put = shared.nats.leases.put(node_key(&shared.node), value.into()).await;
     put.map(drop).map_err(|error| in_full(&error))
 }
 
-/// Every node that is there.
-async fn nodes(shared: &Shared) -> Result<Vec<Node>, String> {
+/// Every node that is there, as those who lead have it.
+pub(crate) async fn nodes(shared: &Shared) -> Result<Vec<Node>, String> {
+    let leases = &shared.nats.leases;
+    let prefix = format!("$KV.{}.node.", leases.name);
+    let subjects = shared.nats.subjects_of(&leases.stream_name, &format!("{prefix}*")).await?;
     let mut nodes = Vec::new();
-    for key in node_keys(shared).await? {
-        let value = shared.nats.leases.get(key).await.map_err(|error| in_full(&error))?;
-        let Some(value) = value else { continue };
-        let text = String::from_utf8_lossy(&value);
-        if let Some((settings, seq)) = text.split_once(' ')
-            && let Ok(seq) = seq.parse()
-        {
-            nodes.push(Node { settings: settings.into(), seq });
-        }
+    for subject in subjects {
+        let Some(name) = subject.strip_prefix(&prefix) else { continue };
+        let Some(message) = last_raw(&leases.stream, &subject).await? else { continue };
+        nodes.extend(node(name, &String::from_utf8_lossy(&message.payload)));
     }
     Ok(nodes)
 }
 
-async fn node_keys(shared: &Shared) -> Result<Vec<String>, String> {
-    let mut keys = shared.nats.leases.keys().await.map_err(|error| in_full(&error))?;
-    let mut nodes = Vec::new();
-    while let Some(key) = keys.next().await {
-        let key = key.map_err(|error| error.to_string())?;
-        if key.starts_with("node.") {
-            nodes.push(key);
-        }
-    }
-    Ok(nodes)
+/// One that has said farewell says nothing.
+fn node(name: &str, text: &str) -> Option<Node> {
+    let mut words = text.split(' ');
+    let settings = words.next()?.to_owned();
+    let seq = words.next()?.parse().ok()?;
+    let mark = Mark { seq: words.next()?.parse().ok()?, time: words.next()?.parse().ok()? };
+    let ready = words.next()? == "true";
+    Some(Node { name: name.into(), ready, settings, seq, mark })
 }
 
 /// The settings that every node of a hub must share, and NATS does not keep.
@@ -381,12 +426,6 @@ pub(crate) async fn limit(shared: &Shared, retention: &Retention) -> Result<(), 
     put.map(drop).map_err(|error| in_full(&error))
 }
 
-/// Whether no other node is there.
-pub(crate) async fn is_alone(shared: &Shared) -> Result<bool, String> {
-    let mine = node_key(&shared.node);
-    Ok(node_keys(shared).await?.iter().all(|key| *key == mine))
-}
-
 /// This node goes: nobody need wait for its lease to end.
 pub(crate) async fn leave(shared: &Shared, keeper: &mut Keeper) {
     let _ = shared.nats.leases.delete(node_key(&shared.node)).await;
@@ -400,26 +439,31 @@ struct Pointer {
     /// The stream as it was then.
     stream: String,
     seq: u64,
-    name: String,
+    slot: u64,
 }
 
 impl Pointer {
     fn parse(value: &[u8]) -> Option<Self> {
         let mut words = std::str::from_utf8(value).ok()?.split(' ');
-        let (stream, seq, name) = (words.next()?, words.next()?, words.next()?);
-        Some(Self { stream: stream.into(), seq: seq.parse().ok()?, name: name.into() })
+        let (stream, seq, slot) = (words.next()?, words.next()?, words.next()?);
+        Some(Self { stream: stream.into(), seq: seq.parse().ok()?, slot: slot.parse().ok()? })
+    }
+
+    fn name(&self) -> String {
+        format!("topics-{}", self.slot)
     }
 }
 
 impl std::fmt::Display for Pointer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.stream, self.seq, self.name)
+        write!(f, "{} {} {}", self.stream, self.seq, self.slot)
     }
 }
 
 /// Takes in the newest snapshot, if it helps. Without one the stream is read from where this node is.
 pub(crate) async fn learn(shared: &Shared) {
-    match load(shared).await {
+    let loaded = tokio::time::timeout(LEARN, load(shared)).await;
+    match loaded.unwrap_or_else(|_| Err("it took too long".into())) {
         Ok(Some(snapshot)) => {
             let learned = shared.index().learn(snapshot);
             tracing::debug!(learned, "read the cluster's snapshot of the topics");
@@ -435,11 +479,12 @@ pub(crate) async fn learn(shared: &Shared) {
 }
 
 async fn load(shared: &Shared) -> Result<Option<Snapshot>, String> {
-    let value = shared.nats.state.get(POINTER).await.map_err(|error| in_full(&error))?;
-    let Some(pointer) = value.as_deref().and_then(Pointer::parse) else { return Ok(None) };
+    let value = shared.nats.value(POINTER).await?;
+    let pointer = value.and_then(|(value, _)| Pointer::parse(&value));
+    let Some(pointer) = pointer else { return Ok(None) };
     if pointer.seq <= shared.index().taken {
         return Ok(None);
     }
-    let bytes = shared.blobs().get(&pointer.name, SNAPSHOT_BYTES).await;
+    let bytes = shared.blobs().get(&pointer.name(), SNAPSHOT_BYTES).await;
     Ok(bytes.map_err(|error| error.to_string())?.and_then(|bytes| Snapshot::decode(&bytes)))
 }

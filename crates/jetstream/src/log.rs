@@ -1,6 +1,9 @@
 //! The log of a hub whose nodes share a NATS JetStream stream.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use eventwall_log::{
     AppendError, AppendOptions, Appended, BackPage, Batch, Budget, Capabilities, Epochs, EventId,
@@ -25,7 +28,11 @@ use crate::{
     runs::Runs,
     shared::Shared,
     state::JetStreamState,
+    verify::{Known, verify},
 };
+
+/// The others learn of it by the end of the lease, if not at once.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A node's view of the log that all nodes of a hub share. Its tasks end with it.
 #[derive(Debug)]
@@ -50,6 +57,10 @@ impl JetStreamLog {
         let shared = Shared::new(nats, index);
         let mut session = begin(&shared, true).await.map_err(failed)?;
         session.catch_up(&shared).await.map_err(failed)?;
+        // Whoever came in the same moment, and thought to be alone too, is noticed before anybody is
+        // told an id.
+        keeper::heartbeat(&shared, true).await.map_err(failed)?;
+        settle(&shared).await.map_err(failed)?;
         let mut keeper = Keeper::default();
         keeper.round(&shared, false).await.map_err(failed)?;
         let keeper = Arc::new(Mutex::new(keeper));
@@ -59,6 +70,21 @@ impl JetStreamLog {
         ];
         Ok(Self { shared, keeper, tasks })
     }
+}
+
+/// Makes sure that the list of epochs is still the one that this node goes by, and that whoever reads
+/// it in this moment reads it again.
+async fn settle(shared: &Arc<Shared>) -> Result<(), String> {
+    let known = {
+        let index = shared.index();
+        Known { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
+    };
+    let verified = verify(shared, Some(&known)).await?;
+    if verified.broken {
+        return Err("the stream changed while this node was starting: start it again".into());
+    }
+    shared.index().adopt(verified.runs);
+    Ok(())
 }
 
 impl JetStreamLog {
@@ -119,7 +145,7 @@ impl Drop for JetStreamLog {
 
 /// What a reader is told when the servers do not answer.
 pub(crate) fn unreadable(why: String) -> ReadError {
-    ReadError::Io(why)
+    ReadError::Unavailable(why)
 }
 
 impl Log for JetStreamLog {
@@ -159,18 +185,24 @@ impl Log for JetStreamLog {
     }
 
     fn last(&self, topic: &Topic) -> BoxFuture<'_, Result<Option<EventId>, ReadError>> {
-        let mut index = self.shared.index();
-        index.expire();
-        let reach = index.topics.get(topic);
-        let last = last_id(&index.epochs, reach.last, reach.hidden);
-        Box::pin(async { Ok(last) })
+        let topic = topic.clone();
+        Box::pin(async move {
+            self.shared.whole().await.map_err(unreadable)?;
+            let mut index = self.shared.index();
+            index.expire();
+            let reach = index.topics.get(&topic);
+            Ok(last_id(&index.epochs, reach.last, reach.hidden))
+        })
     }
 
     fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>> {
-        let mut index = self.shared.index();
-        index.expire();
-        let topics = index.topics.matching(filter);
-        Box::pin(async { Ok(topics) })
+        let filter = filter.clone();
+        Box::pin(async move {
+            self.shared.whole().await.map_err(unreadable)?;
+            let mut index = self.shared.index();
+            index.expire();
+            Ok(index.topics.matching(&filter))
+        })
     }
 
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
@@ -251,7 +283,7 @@ impl Log for JetStreamLog {
 
     /// An id that another node has given out may be ahead of this one, or of an epoch that it has
     /// not heard of.
-    fn resolve<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Resolution> {
+    fn resolve<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Result<Resolution, ReadError>> {
         Box::pin(async {
             let resolve = || {
                 let index = self.shared.index();
@@ -259,10 +291,10 @@ impl Log for JetStreamLog {
             };
             let resolution = resolve();
             if matches!(resolution, Resolution::At(_)) {
-                return resolution;
+                return Ok(resolution);
             }
-            self.shared.look_again().await;
-            resolve()
+            self.shared.look_again().await.map_err(unreadable)?;
+            Ok(resolve())
         })
     }
 
@@ -289,7 +321,12 @@ impl Log for JetStreamLog {
         Box::pin(async {
             let end = self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).take();
             if end.is_some() {
-                keeper::leave(&self.shared, &mut *self.keeper.lock().await).await;
+                let leaving = async {
+                    keeper::leave(&self.shared, &mut *self.keeper.lock().await).await;
+                };
+                if tokio::time::timeout(FAREWELL, leaving).await.is_err() {
+                    tracing::debug!("NATS does not answer the farewell");
+                }
             }
             self.tasks.iter().for_each(JoinHandle::abort);
         })

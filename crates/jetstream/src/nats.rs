@@ -12,7 +12,8 @@ use async_nats::{
     connection::State as ConnectionState,
     jetstream::{
         self, Context, ErrorCode,
-        kv::Store,
+        kv::{Store, UpdateError, UpdateErrorKind},
+        message::StreamMessage,
         object_store::{self, ObjectStore},
         stream::{
             self, DiscardPolicy, Info, LastRawMessageErrorKind, RetentionPolicy, StorageType,
@@ -150,11 +151,6 @@ impl Nats {
         })
     }
 
-    /// How long the servers remember keys, in milliseconds.
-    pub(crate) fn key_window(&self) -> Millis {
-        u64::try_from(self.wanted.duplicate_window.as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// Counts the connections that there were.
     pub(crate) fn connection(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::SeqCst)
@@ -176,6 +172,11 @@ impl Nats {
             }
         }
         tracing::warn!(stream = self.hub, "the stream is gone: making a new one");
+        for (name, lease) in [("state", Duration::ZERO), ("leases", LEASE)] {
+            bucket(&self.context, format!("{}-{name}", self.hub), lease, self.wanted.num_replicas)
+                .await?;
+        }
+        objects(&self.context, format!("{}-blobs", self.hub), self.wanted.num_replicas).await?;
         let mut wanted = self.wanted.clone();
         wanted.allow_atomic_publish = self.atomic;
         let made = self.context.get_or_create_stream(wanted).await;
@@ -187,21 +188,31 @@ impl Nats {
         self.stream.get_info().await.map_err(|error| error.to_string())
     }
 
+    /// A key of the state and its revision, as those who lead have it: what is read directly may come
+    /// from a server that is behind.
+    pub(crate) async fn value(&self, key: &str) -> Result<Option<(bytes::Bytes, u64)>, String> {
+        let subject = format!("$KV.{}.{key}", self.state.name);
+        let found = last_raw(&self.state.stream, &subject).await?;
+        Ok(found.map(|message| (message.payload, message.sequence)))
+    }
+
+    /// The subjects of a stream that a wildcard stands for, as those who lead have it; of many, some.
+    pub(crate) async fn subjects_of(&self, stream: &str, of: &str) -> Result<Vec<String>, String> {
+        let ask = serde_json::json!({ "subjects_filter": of });
+        let info = self.context.request(format!("STREAM.INFO.{stream}"), &ask).await;
+        let info: serde_json::Value = info.map_err(|error| in_full(&error))?;
+        if let Some(error) = info.get("error") {
+            return Err(error.to_string());
+        }
+        let subjects = info["state"]["subjects"].as_object();
+        Ok(subjects.map(|subjects| subjects.keys().cloned().collect()).unwrap_or_default())
+    }
+
     /// The sequence of the last message that is in the stream still, of a subject or of all; 0 if
     /// there is none.
     pub(crate) async fn last_of(&self, subject: &str) -> Result<u64, String> {
-        match self.stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => Ok(message.sequence),
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(0),
-                LastRawMessageErrorKind::JetStream(inner)
-                    if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-                {
-                    Ok(0)
-                }
-                _ => Err(in_full(&error)),
-            },
-        }
+        let found = last_raw(&self.stream, subject).await?;
+        Ok(found.map_or(0, |message| message.sequence))
     }
 
     /// The next event from a sequence on, as those who lead have it, and its time.
@@ -235,6 +246,34 @@ impl Nats {
         limit(&mut config, retention);
         self.context.update_stream(config).await.map(drop).map_err(|error| error.to_string())
     }
+}
+
+/// The last message of a subject, as those who lead have it.
+pub(crate) async fn last_raw<I>(
+    stream: &Stream<I>,
+    subject: &str,
+) -> Result<Option<StreamMessage>, String> {
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) => match error.kind() {
+            LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            LastRawMessageErrorKind::JetStream(inner)
+                if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(in_full(&error)),
+        },
+    }
+}
+
+/// Whether somebody else was faster; clusters have a code of their own for it.
+pub(crate) fn is_conflict(error: &UpdateError) -> bool {
+    let code = |source: &(dyn std::error::Error + 'static)| {
+        source.to_string().contains("wrong last sequence")
+    };
+    error.kind() == UpdateErrorKind::WrongLastRevision
+        || std::error::Error::source(error).is_some_and(code)
 }
 
 /// When a stream was made, as a name for it.
@@ -391,7 +430,13 @@ async fn ensure_stream(
     }
     let differs = differs(&there.config, wanted);
     if differs.is_empty() {
-        return Ok(there);
+        if !wanted.allow_atomic_publish || there.config.allow_atomic_publish {
+            return Ok(there);
+        }
+        // The servers are newer than those that the stream was made with.
+        let config = stream::Config { allow_atomic_publish: true, ..there.config };
+        let changed = context.update_stream(config).await;
+        return changed.map_err(|error| failed(in_full(&error)));
     }
     if !url.update {
         return Err(OpenError::Mismatch(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{
     HeaderMap,
-    header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
+    header::{NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
     jetstream::{
         self, ErrorCode,
         context::{PublishError, PublishErrorKind},
@@ -15,27 +15,24 @@ use async_nats::{
 };
 use bytes::Bytes;
 use eventwall_log::{
-    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, Filter, MAX_FIELD_BYTES,
-    NewEvent, Position, Resolution, Topic, kit::last_id, system_time,
+    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, MAX_FIELD_BYTES, NewEvent,
+    Resolution, Topic, kit::last_id,
 };
 
 use tokio::time::Instant;
 
 use crate::{
-    index::Content,
     message::{self, Keyed},
     nats::{ACKNOWLEDGE, in_full},
     shared::{Progress, Shared},
-    source::Want,
 };
 
 /// Attempts to meet a condition while the last event of a topic is in doubt.
 const TRIES: usize = 5;
 /// Until what is in process with the same key is stored, or not.
 const IN_PROCESS: Duration = Duration::from_millis(20);
-/// What is looked at at once for a key.
-const STEP: usize = 4096;
-const STEP_BYTES: usize = 4 << 20;
+/// Attempts to learn whether a key was used.
+const PROBES: usize = 100;
 /// Events that the servers take as one unit.
 const UNIT: usize = 1000;
 /// What a message takes beside payload and headers: the subject, and the words of the protocol.
@@ -97,12 +94,18 @@ impl Append<'_> {
         let topic = &self.events[0].topic;
         let began = Instant::now();
         let mut tries = 0;
+        // A repeat is answered as the first time, whatever the condition says by now.
+        if expected.is_some() && self.keyed.is_some() {
+            let before = *self.shared.progress.borrow();
+            if let Some(seq) = self.probe().await? {
+                return self.stored(seq, true, before).await;
+            }
+        }
         while tries < TRIES {
             let last = match expected {
                 Some(expected) => match self.expected(topic, expected).await? {
                     Ok(seq) => Some(seq),
-                    // A repeat of what was stored meets no condition any more.
-                    Err(last) => return self.repeated_or(AppendError::Condition { last }).await,
+                    Err(last) => return Err(AppendError::Condition { last }),
                 },
                 None => None,
             };
@@ -111,7 +114,7 @@ impl Append<'_> {
                 Answer::Stored { seq, duplicate } => {
                     return self.stored(seq, duplicate, before).await;
                 }
-                Answer::Used => match self.find().await? {
+                Answer::Used => match self.probe().await? {
                     Some(seq) => return self.stored(seq, true, before).await,
                     // Its window has just ended.
                     None => tries += 1,
@@ -119,10 +122,7 @@ impl Append<'_> {
                 Answer::InProcess if began.elapsed() < ACKNOWLEDGE => {
                     tokio::time::sleep(IN_PROCESS).await;
                 }
-                Answer::InProcess => {
-                    let reason = "NATS is still busy with the same key".into();
-                    return Err(AppendError::NotStored { reason });
-                }
+                Answer::InProcess => return Err(unknown("NATS is still busy with the same key")),
                 // Perhaps this node was behind: look again.
                 Answer::WrongLast => {
                     tries += 1;
@@ -133,8 +133,10 @@ impl Append<'_> {
                 }
             }
         }
-        let last = self.last(topic);
-        self.repeated_or(AppendError::Condition { last }).await
+        if expected.is_none() {
+            return Err(unknown("NATS did not say what became of it"));
+        }
+        Err(AppendError::Condition { last: self.last(topic) })
     }
 
     fn last(&self, topic: &Topic) -> Option<EventId> {
@@ -224,36 +226,19 @@ impl Append<'_> {
         self.send_first(self.headers(0, last)).await
     }
 
-    /// Where the first event of the batch is that the key was used for: among its topic's, since the
-    /// servers do not say.
-    async fn find(&self) -> Result<Option<u64>, AppendError> {
-        let Some((key, _)) = self.keyed else { return Ok(None) };
-        let stopped = |reason| AppendError::Stopped { reason };
-        let nats = &self.shared.nats;
-        let filter = Filter::topics([self.events[0].topic.clone()]);
-        let since = system_time().saturating_sub(nats.key_window());
-        let mut from = self.shared.first_since(since).await.map_err(stopped)?.unwrap_or(u64::MAX);
-        let (want, of) = (Want::of(&filter, nats), (&*key.scope, &*key.key));
-        loop {
-            let witness = self.shared.index().witness(&filter, Position::START);
-            let read = self.shared.stretch(&want, from, (STEP, STEP_BYTES), witness).await;
-            let read = read.map_err(stopped)?;
-            for message in &read.messages {
-                from = message.mark.seq + 1;
-                if let Content::Event(record) = &message.content
-                    && record
-                        .fields
-                        .key
-                        .as_ref()
-                        .is_some_and(|(scope, key)| (&**scope, &**key) == of)
-                {
-                    return Ok(Some(message.mark.seq));
-                }
-            }
-            if read.complete {
-                return Ok(None);
+    /// Whether the key was used before, and where: asked by a repeat of the first event under a
+    /// condition that never holds. The servers look for repeats first.
+    async fn probe(&self) -> Result<Option<u64>, AppendError> {
+        let mut headers = self.headers(0, None);
+        headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, "none-that-there-is");
+        for _ in 0..PROBES {
+            match self.send_first(headers.clone()).await? {
+                Answer::Stored { seq, duplicate: true } => return Ok(Some(seq)),
+                Answer::InProcess => tokio::time::sleep(IN_PROCESS).await,
+                _ => return Ok(None),
             }
         }
+        Err(unknown("NATS is still busy with the same key"))
     }
 
     async fn send_first(&self, headers: HeaderMap) -> Result<Answer, AppendError> {
@@ -267,7 +252,9 @@ impl Append<'_> {
             Err(_) => Err(unknown("NATS did not acknowledge it in time")),
             Ok(Ok(ack)) => Ok(Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }),
             Ok(Err(error)) => match error.kind() {
-                PublishErrorKind::WrongLastSequence => Ok(Answer::WrongLast),
+                PublishErrorKind::WrongLastSequence | PublishErrorKind::WrongLastMessageId => {
+                    Ok(Answer::WrongLast)
+                }
                 PublishErrorKind::StreamNotFound => {
                     Err(AppendError::NotStored { reason: "NATS has no such stream now".into() })
                 }
@@ -363,26 +350,6 @@ impl Append<'_> {
         self.shared.reach(seq).await.map_err(stopped)?;
         let last = seq + self.events.len() as u64 - 1;
         Ok(Appended { ids: self.ids(seq..=last), repeated: true })
-    }
-
-    /// A condition does not hold: unless this is a repeat of what made it so.
-    async fn repeated_or(&self, otherwise: AppendError) -> Result<Appended, AppendError> {
-        let Some((key, fingerprint)) = self.keyed else { return Err(otherwise) };
-        let AppendError::Condition { last: Some(last) } = &otherwise else { return Err(otherwise) };
-        let seq = self.shared.index().runs.sequence(last.position);
-        let Ok(message) = self.shared.nats.stream.get_raw_message(seq).await else {
-            return Err(otherwise);
-        };
-        let id = message::message_id(&self.events[0].topic, key, self.events.len() - 1);
-        let same = message.headers.get(NATS_MESSAGE_ID).is_some_and(|of| of.as_str() == id);
-        if !same {
-            return Err(otherwise);
-        }
-        if message::fingerprint(&message.headers) != Some(*fingerprint) {
-            return Err(AppendError::KeyReused);
-        }
-        let first = seq + 1 - self.events.len() as u64;
-        Ok(Appended { ids: self.ids(first..=seq), repeated: true })
     }
 }
 

@@ -5,7 +5,11 @@ use eventwall_log::{
     kit::{Bucket, Topics},
 };
 
-use crate::{index::Index, shared::Shared, source::Want};
+use crate::{
+    index::Index,
+    shared::{Shared, Witness},
+    source::Want,
+};
 
 /// What is read at once.
 const STEP: (usize, usize) = (4096, 4 << 20);
@@ -33,8 +37,7 @@ pub(crate) async fn recount(shared: &Shared) -> Result<(), String> {
     let want = Want::of(&Filter::All, &shared.nats);
     let (mut held, mut from) = (Held::default(), shared.index().first_seq);
     loop {
-        let witness = shared.index().last_event();
-        let read = shared.stretch(&want, from, STEP, witness).await?;
+        let read = shared.stretch(&want, from, STEP, Witness::Ask).await?;
         let mut index = shared.index();
         for message in read.messages {
             from = message.mark.seq + 1;

@@ -113,14 +113,20 @@ impl Runs {
     /// Goes on after `seq` under a new epoch, with nothing lost: somebody begins to watch who does
     /// not know what was shown before.
     pub(crate) fn begin(&mut self, seq: u64) {
-        match self.runs.last_mut().filter(|run| run.seq > seq) {
-            // It has no message, but may have had.
-            Some(unused) => unused.epoch = Epoch::random(),
-            None => {
-                let first = self.position(seq).next();
-                self.open(first, seq);
-            }
+        let unused = self.runs.last().filter(|run| run.seq > seq).cloned();
+        let Some(unused) = unused else {
+            let first = self.position(seq).next();
+            return self.open(first, seq);
+        };
+        // It has no message, but may have had; and cursors may stand at its beginning, unless an
+        // older one names those.
+        let older = self.runs.len().checked_sub(2).and_then(|at| self.runs[at].last);
+        if older == Some(unused.first.before()) {
+            self.runs.pop();
+        } else if let Some(run) = self.runs.last_mut() {
+            run.last = Some(unused.first.before());
         }
+        self.runs.push(Run { epoch: Epoch::random(), last: None, ..unused });
     }
 
     /// The stream is no longer what it was after `seq`: what came then is lost, up to `shown` or
@@ -163,6 +169,11 @@ impl Runs {
         self.created == older.created
             && self.position(seq) == older.position(seq)
             && self.unsure == older.unsure
+    }
+
+    /// Whether two lists say the same, whatever was seen since.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        (&self.created, &self.runs, self.unsure) == (&other.created, &other.runs, other.unsure)
     }
 
     /// The name of the run that a sequence is in.
@@ -316,6 +327,18 @@ mod tests {
         for bad in ["", "run a 1 1", "run a 1 1 -\nrun b 1 1 -", "seen x y"] {
             assert_eq!(bad.parse::<Runs>(), Err(RunsError), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_cursor_at_the_beginning_of_an_unused_epoch_resolves() {
+        let mut runs = known();
+        runs.break_after(180, Position(220));
+        let told = runs.epochs().id(runs.unsure);
+        runs.begin(180);
+        runs.begin(180);
+        let at = Resolution::At(runs.unsure);
+        assert_eq!(runs.epochs().resolve(&told, runs.unsure), at);
+        assert_eq!(runs.to_string().parse(), Ok(runs));
     }
 
     #[test]

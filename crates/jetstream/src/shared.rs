@@ -15,9 +15,9 @@ use crate::{
     blobs::JetStreamBlobs,
     index::{Index, View},
     nats::Nats,
-    runs::Mark,
+    runs::{Mark, Runs},
     source::{Source, Stretch, Want},
-    verify::{Known, verify},
+    verify::list,
 };
 
 /// How long a reader or publisher waits for this node to catch up with the cluster.
@@ -30,6 +30,17 @@ const BEHIND: Duration = Duration::from_millis(50);
 const READS: usize = 16;
 /// Publishes that wait for their acknowledgement.
 const PUBLISHES: usize = 1024;
+
+/// What a reader must come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// Nothing: there is nothing to be read.
+    None,
+    /// An event that was there a moment ago.
+    At(Position),
+    /// Only those who lead can tell.
+    Ask,
+}
 
 /// How far this node is, and whether it may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,8 +146,10 @@ impl Shared {
 
     /// Waits until the stream was looked at anew.
     pub(crate) async fn renewed(&self, since: u64) -> Result<(), String> {
-        self.anew.notify_one();
         let mut progress = self.progress.subscribe();
+        if progress.borrow().generation == since {
+            self.anew.notify_one();
+        }
         let renewed = progress.wait_for(|now| now.live && now.generation > since);
         match tokio::time::timeout(2 * CATCH_UP, renewed).await {
             Ok(_) => Ok(()),
@@ -154,19 +167,38 @@ impl Shared {
     }
 
     /// Makes sure that this node knows what every other may have given out by now.
-    pub(crate) async fn look_again(&self) {
-        let known = {
+    pub(crate) async fn look_again(&self) -> Result<(), String> {
+        self.reach(0).await?;
+        let (known, seq) = {
             let index = self.index();
-            Known { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
+            (index.runs.clone(), index.taken)
         };
-        match verify(&self.nats, Some(&known), false).await {
-            Ok(verified) if verified.broken => self.anew.notify_one(),
-            Ok(verified) => self.index().adopt(verified.runs),
-            Err(why) => tracing::debug!(why, "the list of epochs cannot be read"),
+        let (listed, _) = list(&self.nats).await?;
+        let changed = listed.filter(|listed| !listed.says_the_same(&known));
+        if changed.is_some_and(|listed| !self.adopts(listed, &known, seq)) {
+            let generation = self.progress.borrow().generation;
+            self.renewed(generation).await?;
         }
-        if let Err(why) = self.catch_up().await {
-            tracing::debug!(why, "an id cannot be looked up");
+        self.catch_up().await
+    }
+
+    /// Goes by a newer list, if what is known holds by it; `false` if it does not. The tail may have
+    /// been faster.
+    fn adopts(&self, listed: Runs, known: &Runs, seq: u64) -> bool {
+        let mut index = self.index();
+        if index.runs != *known {
+            return true;
         }
+        let agrees = listed.agrees(known, seq);
+        if agrees {
+            index.adopt(listed);
+        }
+        agrees
+    }
+
+    /// Waits while what is known is being read anew.
+    pub(crate) async fn whole(&self) -> Result<(), String> {
+        if self.index().is_whole { Ok(()) } else { self.reach(0).await }
     }
 
     /// A page of a stretch of the log, from memory if it is there.
@@ -176,6 +208,7 @@ impl Shared {
         filter: &Filter,
         (budget, view): (Budget, View),
     ) -> Result<Page, String> {
+        self.whole().await?;
         if let Some(page) = self.recent(range, filter, (budget, view)) {
             return Ok(page);
         }
@@ -188,8 +221,8 @@ impl Shared {
         if self.progress.borrow().generation != generation {
             return Err("the connection to NATS broke during the read".into());
         }
-        let range = ReadRange { through: examined.min(range.through), ..range };
-        Ok(self.index().page(range, filter, (budget, view), entries.into_iter()))
+        let index = self.index();
+        Ok(index.page((range, examined), filter, (budget, view), entries.into_iter()))
     }
 
     /// What is wanted of a stretch of the stream, and how far it was looked at.
@@ -255,21 +288,20 @@ impl Shared {
         index.time_at(index.runs.position(mark.seq), said)
     }
 
-    /// Reads from a server that is not behind: who has not come to the witness and says that there
-    /// is nothing more, is.
+    /// Reads from a server that is not behind: who says that there is nothing more, and has not come
+    /// to the witness, may be; then those who lead are asked.
     pub(crate) async fn stretch(
         &self,
         want: &Want,
         from: u64,
         most: (usize, usize),
-        witness: Option<Position>,
+        witness: Witness,
     ) -> Result<Stretch, String> {
         let end = Instant::now() + CATCH_UP;
         loop {
             let read = self.source.read(&self.nats, want, from, most).await?;
             let last = read.messages.last().map_or(from.saturating_sub(1), |last| last.mark.seq);
-            let last = self.index().runs.position(last);
-            if !read.complete || witness.is_none_or(|witness| last >= witness) {
+            if !read.complete || self.is_enough(want, last, witness).await? {
                 return Ok(read);
             }
             if Instant::now() > end {
@@ -277,6 +309,20 @@ impl Shared {
             }
             tokio::time::sleep(BEHIND).await;
         }
+    }
+
+    async fn is_enough(&self, want: &Want, last: u64, witness: Witness) -> Result<bool, String> {
+        let position = self.index().runs.position(last);
+        match witness {
+            Witness::None => return Ok(true),
+            Witness::At(witness) if position >= witness => return Ok(true),
+            Witness::At(_) | Witness::Ask => {}
+        }
+        let mut there = 0;
+        for subject in want.subjects() {
+            there = self.nats.last_of(subject).await?.max(there);
+        }
+        Ok(last >= there)
     }
 
     fn recent(&self, range: ReadRange, filter: &Filter, how: (Budget, View)) -> Option<Page> {

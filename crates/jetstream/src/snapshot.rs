@@ -6,9 +6,11 @@ use eventwall_log::{
     kit::{Bucket, Known, Reach},
 };
 
-use crate::runs::Mark;
+use std::collections::HashMap;
 
-const MAGIC: &[u8; 8] = b"EWTOPIC1";
+use crate::{runs::Mark, trail::Ahead};
+
+const MAGIC: &[u8; 8] = b"EWTOPIC2";
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,12 @@ pub(crate) struct Snapshot {
     pub(crate) falls: Vec<(Position, Millis)>,
     pub(crate) erased: Vec<Position>,
     pub(crate) topics: Vec<Known>,
+    /// Up to where events may have been lost as the list of epochs says.
+    pub(crate) unsure_by_runs: Position,
+    /// The events that will go next, all up to a position.
+    pub(crate) front: (Vec<Ahead>, Position),
+    /// Of each age, up to where nothing younger lies.
+    pub(crate) ages: Vec<(Millis, Position)>,
 }
 
 impl Snapshot {
@@ -60,13 +68,28 @@ impl Snapshot {
                 out.number(bucket.bytes);
             });
         });
+        out.number(self.unsure_by_runs.0);
+        let names: HashMap<&Topic, u64> =
+            self.topics.iter().map(|known| &known.topic).zip(0..).collect();
+        let known = self.front.0.iter().filter(|ahead| names.contains_key(&ahead.topic));
+        let known: Vec<&Ahead> = known.collect();
+        out.list(&known, |out, ahead| {
+            out.number(ahead.position.0);
+            out.number(ahead.time);
+            out.number(names[&ahead.topic]);
+        });
+        out.number(self.front.1.0);
+        out.list(&self.ages, |out, (age, at)| {
+            out.number(*age);
+            out.number(at.0);
+        });
         out.0
     }
 
     /// `None` if the bytes are no snapshot of this version.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Reader(bytes.strip_prefix(MAGIC)?);
-        let snapshot = Self {
+        let mut snapshot = Self {
             created: input.text()?,
             epoch: input.text()?,
             retention: input.text()?,
@@ -79,7 +102,17 @@ impl Snapshot {
             falls: input.list(|input| Some((input.position()?, input.number()?)))?,
             erased: input.list(Reader::position)?,
             topics: input.list(Reader::known)?,
+            unsure_by_runs: input.position()?,
+            front: (Vec::new(), Position::START),
+            ages: Vec::new(),
         };
+        let front = input.list(|input| {
+            let (position, time) = (input.position()?, input.number()?);
+            let topic = usize::try_from(input.number()?).ok()?;
+            Some(Ahead { position, time, topic: snapshot.topics.get(topic)?.topic.clone() })
+        })?;
+        snapshot.front = (front, input.position()?);
+        snapshot.ages = input.list(|input| Some((input.number()?, input.position()?)))?;
         input.0.is_empty().then_some(snapshot)
     }
 }
@@ -189,6 +222,12 @@ mod tests {
             unsure: Position(2),
             falls: vec![(Position(4), 11)],
             erased: vec![Position(8), Position(300)],
+            unsure_by_runs: Position(1),
+            front: (
+                vec![Ahead { position: Position(8), time: 3, topic: known.topic.clone() }],
+                Position(9),
+            ),
+            ages: vec![(60_000, Position(7))],
             topics: vec![known],
         }
     }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A consumer that nobody uses goes after so long.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(5);
 /// Consumers kept for whoever reads on.
 const KEPT: usize = 32;
 /// Messages and bytes of one request at most.
@@ -89,6 +89,12 @@ impl Want {
     /// Whose events there are, without what is in them.
     pub(crate) fn heads(nats: &Nats) -> Self {
         Self { filters: vec![nats.subjects.all_events()], headers_only: true }
+    }
+
+    /// Of all that is wanted.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &str> {
+        let all = self.filters.is_empty().then_some(">");
+        all.into_iter().chain(self.filters.iter().map(String::as_str))
     }
 
     fn config(&self, from: DeliverPolicy) -> pull::Config {

@@ -1,12 +1,12 @@
 //! The [`State`] of a hub: a bucket of keys in the cluster.
 
-use async_nats::jetstream::kv::{Store, UpdateErrorKind};
+use async_nats::jetstream::kv::Store;
 use bytes::Bytes;
 use eventwall_log::{State, StateError, Versioned};
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt as _;
 
-use crate::nats::in_full;
+use crate::nats::{in_full, is_conflict, last_raw};
 
 /// What outlives retention, shared by all nodes of a hub. Values are as large as a message may be,
 /// 1 MiB unless the servers are told otherwise.
@@ -42,9 +42,10 @@ impl State for JetStreamState {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Versioned>, StateError>> {
         let key = key_of(key);
         Box::pin(async move {
-            let entry = self.0.entry(key?).await;
-            let entry = entry.map_err(|error| StateError::Io(in_full(&error)))?;
-            Ok(entry.map(|entry| (entry.value.to_vec(), entry.revision)))
+            // Not directly: that may come from a server that is behind.
+            let subject = format!("$KV.{}.{}", self.0.name, key?);
+            let found = last_raw(&self.0.stream, &subject).await.map_err(StateError::Io)?;
+            Ok(found.map(|message| (message.payload.to_vec(), message.sequence)))
         })
     }
 
@@ -59,7 +60,7 @@ impl State for JetStreamState {
             let key = key?;
             match self.0.update(&key, Bytes::from(value), expected).await {
                 Ok(revision) => Ok(revision),
-                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                Err(error) if is_conflict(&error) => {
                     let now = self.0.entry(&key).await;
                     let now = now.map_err(|error| StateError::Io(in_full(&error)))?;
                     Err(StateError::Conflict(now.map_or(0, |entry| entry.revision)))

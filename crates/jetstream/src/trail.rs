@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use eventwall_log::{Millis, Position, Topic};
 
 /// Events held at most.
-pub(crate) const AHEAD: usize = 16_384;
+pub(crate) const AHEAD: usize = 65_536;
 
 /// An event that will go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ahead {
     pub(crate) position: Position,
     pub(crate) time: Millis,
@@ -32,6 +32,16 @@ impl Trail {
     /// The last position that it knows of.
     pub(crate) fn through(&self) -> Position {
         self.through
+    }
+
+    /// What it knows of.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Ahead> {
+        self.events.iter()
+    }
+
+    /// Nothing of it lies up to here.
+    pub(crate) fn begins(&self) -> Position {
+        self.events.front().map_or(self.through, |first| first.position.before())
     }
 
     /// Whether it wants to be refilled from a log that ends at `end`.

@@ -4,16 +4,15 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    kv::UpdateErrorKind,
-    stream::{Info, LastRawMessageErrorKind},
-};
+use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind};
 use bytes::Bytes;
 use eventwall_log::Position;
 
 use crate::{
-    nats::{Nats, created, in_full},
+    keeper,
+    nats::{Nats, created, in_full, is_conflict},
     runs::{Mark, Runs},
+    shared::Shared,
 };
 
 const EPOCHS: &str = "epochs";
@@ -41,24 +40,20 @@ pub(crate) struct Verified {
     pub(crate) broken: bool,
 }
 
-/// Compares, and brings the cluster's list up to date. `alone` is a node that knows nothing while no
-/// other is there: nobody can tell what was shown last.
-pub(crate) async fn verify(
-    nats: &Nats,
-    known: Option<&Known>,
-    alone: bool,
-) -> Result<Verified, String> {
+/// Compares, and brings the cluster's list up to date. A node that knows nothing, while no other is
+/// there that could tell what was shown last, begins an epoch.
+pub(crate) async fn verify(shared: &Shared, known: Option<&Known>) -> Result<Verified, String> {
+    let nats = &shared.nats;
     let mut suspected = false;
     for _ in 0..TRIES {
-        let stored = nats.state.entry(EPOCHS).await.map_err(|error| in_full(&error))?;
-        let revision = stored.as_ref().map_or(0, |entry| entry.revision);
-        let text = stored.filter(|entry| !entry.value.is_empty());
-        let listed: Option<Runs> = text.and_then(|entry| {
-            let text = String::from_utf8_lossy(&entry.value).into_owned();
-            text.parse().inspect_err(|error| tracing::warn!("{error}: beginning a new one")).ok()
-        });
+        let (listed, revision) = list(nats).await?;
+        // After the list was read: whoever comes in between changes it.
+        let nodes = keeper::nodes(shared).await?;
+        let others = nodes.iter().filter(|node| node.name != shared.node && node.ready);
+        let marks: Vec<Mark> = others.map(|node| node.mark).collect();
+        let alone = known.is_none() && marks.is_empty();
         let info = nats.info().await?;
-        let runs = judge(nats, (listed.clone(), known), &info, alone).await?;
+        let runs = judge(nats, (listed.clone(), known), (&info, &marks), alone).await?;
         let before = known.map(|known| known.runs.unsure).max(listed.as_ref().map(|l| l.unsure));
         if before.is_some_and(|before| runs.unsure > before) && !suspected {
             // A server that has just lost the lead may tell of the past: ask again.
@@ -66,7 +61,8 @@ pub(crate) async fn verify(
             tokio::time::sleep(SETTLE).await;
             continue;
         }
-        if Some(&runs) != listed.as_ref() && !store(nats, &runs, revision).await? {
+        // In any case: whoever reads it at the same time has to read it again.
+        if !store(nats, &runs, revision).await? {
             continue;
         }
         let seq = known.and_then(|known| known.marks.first()).map_or(0, |mark| mark.seq);
@@ -76,11 +72,23 @@ pub(crate) async fn verify(
     Err("the cluster's list of epochs does not stand still".into())
 }
 
+/// The cluster's list, as those who lead have it, and its revision.
+pub(crate) async fn list(nats: &Nats) -> Result<(Option<Runs>, u64), String> {
+    let Some((bytes, revision)) = nats.value(EPOCHS).await? else { return Ok((None, 0)) };
+    if bytes.is_empty() {
+        return Ok((None, revision));
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let runs = text.parse();
+    let runs = runs.inspect_err(|error| tracing::warn!("{error}: beginning a new one")).ok();
+    Ok((runs, revision))
+}
+
 /// The list as it should be.
 async fn judge(
     nats: &Nats,
     (listed, known): (Option<Runs>, Option<&Known>),
-    info: &Info,
+    (info, of_others): (&Info, &[Mark]),
     alone: bool,
 ) -> Result<Runs, String> {
     let created = created(info);
@@ -105,6 +113,7 @@ async fn judge(
         return Ok(runs);
     }
     let mut marks = vec![runs.seen];
+    marks.extend(of_others);
     if let Some(known) =
         known.filter(|known| known.runs.created == created && known.runs.unsure == runs.unsure)
     {
@@ -164,15 +173,13 @@ async fn holds(nats: &Nats, mark: Mark) -> Result<Option<bool>, String> {
 
 /// Notes how far the log was seen, for those who come when nobody is left to ask.
 pub(crate) async fn note_seen(nats: &Nats, runs: &Runs, mark: Mark) -> Result<(), String> {
-    let entry = nats.state.entry(EPOCHS).await.map_err(|error| in_full(&error))?;
-    let Some(entry) = entry else { return Ok(()) };
-    let listed: Option<Runs> = String::from_utf8_lossy(&entry.value).parse().ok();
+    let (listed, revision) = list(nats).await?;
     let Some(mut listed) = listed.filter(|listed| listed.agrees(runs, mark.seq)) else {
         return Ok(());
     };
     if listed.seen.seq < mark.seq {
         listed.seen = mark;
-        store(nats, &listed, entry.revision).await?;
+        store(nats, &listed, revision).await?;
     }
     Ok(())
 }
@@ -188,7 +195,7 @@ async fn store(nats: &Nats, runs: &Runs, revision: u64) -> Result<bool, String> 
     let text = Bytes::from(runs.to_string());
     match nats.state.update(EPOCHS, text, revision).await {
         Ok(_) => Ok(true),
-        Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+        Err(error) if is_conflict(&error) => Ok(false),
         Err(error) => Err(in_full(&error)),
     }
 }

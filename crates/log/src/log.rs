@@ -100,8 +100,8 @@ pub trait Log: fmt::Debug + Send + Sync {
 
     /// Where `id` points. A log whose tail is merely behind what it has acknowledged elsewhere
     /// catches up first.
-    fn resolve<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Resolution> {
-        Box::pin(async { self.epochs().resolve(id, self.end()) })
+    fn resolve<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Result<Resolution, ReadError>> {
+        Box::pin(async { Ok(self.epochs().resolve(id, self.end())) })
     }
 
     /// From here on, its newest entries are at hand without being read from far: where a tail
@@ -257,6 +257,9 @@ pub enum ReadError {
     /// The system refused to read.
     #[error("the log could not be read: {0}")]
     Io(String),
+    /// Not now, but soon: what has the log cannot be reached.
+    #[error("the log cannot be read just now: {0}")]
+    Unavailable(String),
 }
 
 impl From<std::io::Error> for ReadError {

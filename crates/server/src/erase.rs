@@ -6,7 +6,7 @@ use axum::extract::State;
 use eventwall_log::{EventId, Filter, Resolution};
 use http::{StatusCode, Uri};
 
-use crate::{App, Problem, append_problem, query::decode};
+use crate::{App, Problem, append_problem, problem::read_problem, query::decode};
 
 pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<StatusCode, Problem> {
     let raw = uri.path().strip_prefix("/events/").unwrap_or_default();
@@ -14,15 +14,11 @@ pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<Statu
         .parse()
         .map_err(|error: eventwall_log::IdError| Problem::bad_request(error.to_string()))?;
     let log = app.hub.log();
-    let Resolution::At(position) = log.resolve(&id).await else {
+    let resolved = log.resolve(&id).await.map_err(|error| read_problem(&error))?;
+    let Resolution::At(position) = resolved else {
         return Err(unknown(&id));
     };
-    if !app
-        .hub
-        .holds(&Filter::All, position)
-        .await
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
-    {
+    if !app.hub.holds(&Filter::All, position).await.map_err(|error| read_problem(&error))? {
         return Err(unknown(&id));
     }
     app.hub.erase(vec![position]).await.map_err(|error| append_problem(&error))?;

@@ -58,6 +58,8 @@ pub(crate) enum Cut {
 pub(crate) enum TurnedAway {
     Full,
     Stopping,
+    /// Where it began cannot be looked up just now.
+    Unreadable,
 }
 
 impl Refusal {
@@ -67,6 +69,7 @@ impl Refusal {
         let reason = match (response.extensions().get::<TurnedAway>(), status.as_u16()) {
             (Some(TurnedAway::Full), _) => "full",
             (Some(TurnedAway::Stopping), _) => "stopping",
+            (Some(TurnedAway::Unreadable), _) => "log",
             (None, ..400) => return None,
             (None, 400) => "malformed",
             (None, 403) => "forbidden",

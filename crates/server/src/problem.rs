@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457). The detail says what to change.
 
 use axum::response::{IntoResponse, Response};
-use eventwall_log::AppendError;
+use eventwall_log::{AppendError, ReadError};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -104,6 +104,19 @@ pub fn append_problem(error: &AppendError) -> Problem {
             .retry_after(5),
         AppendError::NotStored { .. } | AppendError::Stopped { .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+        }
+    }
+}
+
+/// What a reader is told when the log cannot be read.
+pub(crate) fn read_problem(error: &ReadError) -> Problem {
+    match error {
+        ReadError::Unavailable(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(5)
+        }
+        ReadError::Damaged { .. } | ReadError::Io(_) => {
+            tracing::error!(%error, "a subscriber could not be served");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
         }
     }
 }

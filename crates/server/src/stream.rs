@@ -5,6 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use eventwall_hub::{FollowError, Subscription, padding_frame, retry_frame};
+use eventwall_log::ReadError;
 use futures_util::{
     FutureExt as _,
     stream::{self, Stream},
@@ -70,8 +71,12 @@ impl Streaming {
         match error {
             FollowError::Read(error) => {
                 tracing::warn!(%error, "a subscriber cannot go on and is disconnected");
+                let retry = match error {
+                    ReadError::Unavailable(_) => spread(self.app.settings().limits.drain_window),
+                    ReadError::Damaged { .. } | ReadError::Io(_) => RETRY_UNREADABLE,
+                };
                 // For who looks at the bytes; and stock clients must not come back at once.
-                self.queue = vec![retry_frame(RETRY_UNREADABLE), comment(&error.to_string())];
+                self.queue = vec![retry_frame(retry), comment(&error.to_string())];
             }
             FollowError::Lagging(_) => {
                 self.app.metrics.cut(Cut::lag);

@@ -54,7 +54,7 @@ pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-fn unavailable(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response {
+pub(crate) fn unavailable(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response {
     let mut response = turn_away(headers, limits, why);
     response.extensions_mut().insert(why);
     response
@@ -74,6 +74,7 @@ fn turn_away(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response 
     let why = match why {
         TurnedAway::Full => "the server is full",
         TurnedAway::Stopping => "the server is shutting down",
+        TurnedAway::Unreadable => "the log cannot be read just now",
     };
     let problem =
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: try again shortly"));

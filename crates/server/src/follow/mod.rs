@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use eventwall_hub::{FollowOptions, Form, StartError};
-use eventwall_log::{Filter, Pattern, PatternError, Topic};
+use eventwall_log::{Filter, Pattern, PatternError, ReadError, Topic};
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
@@ -23,10 +23,12 @@ use self::{
 };
 use crate::{
     App, Problem,
+    metrics::TurnedAway,
+    problem::read_problem,
     publish::{parse_topic, topic_of},
     query::Query,
     stream::stream_body,
-    unavailable::{accepts, wants_stream},
+    unavailable::{accepts, unavailable, wants_stream},
 };
 
 /// Seconds that an answer may be held.
@@ -147,7 +149,14 @@ async fn follow(
     let start = start(app, &query, headers)?;
     let options = follow_options(app, &query, headers, topic_line)?;
     let padding = padding(&query)?;
-    let subscription = app.hub.subscribe(filter, &start, options).await.map_err(start_problem)?;
+    let subscription = match app.hub.subscribe(filter, &start, options).await {
+        Ok(subscription) => subscription,
+        // A `503` would end a stock EventSource for ever.
+        Err(StartError::Read(ReadError::Unavailable(_))) if wants_stream(headers) => {
+            return Ok(unavailable(headers, &app.settings().limits, TurnedAway::Unreadable));
+        }
+        Err(error) => return Err(start_problem(error)),
+    };
     let body = stream_body(subscription, app.clone(), padding);
     Ok((stream_head(app.hub.heartbeat()), body).into_response())
 }
@@ -205,9 +214,6 @@ fn stream_head(heartbeat: Duration) -> [(HeaderName, HeaderValue); 5] {
 fn start_problem(error: StartError) -> Problem {
     match error {
         StartError::TooMany { .. } => Problem::bad_request(error.to_string()),
-        StartError::Read(error) => {
-            tracing::error!(%error, "a subscriber could not be served");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-        }
+        StartError::Read(error) => read_problem(&error),
     }
 }
