@@ -498,3 +498,134 @@ fn limits_that_change_are_the_hubs() {
     assert!(words.contains("keeps other limits than this node"), "{words}");
     assert_eq!(words.lines().count(), 1, "one plain sentence: {words}");
 }
+
+/// Nobody is told of a gap because a node could not look an id up.
+#[test]
+fn a_node_that_is_cut_off_guesses_nothing() {
+    let nats = one_server(NatsVersion::Newest);
+    let line = Proxy::to(nats.servers[0].addr);
+    let url = format!("nats://{}/main", line.addr);
+    let one = Setup::default().store(&url).start();
+    let two = node(&nats);
+    publish(&one, "a", "seen");
+    line.cut();
+    until("it is not ready", || !is_ready(&one));
+    let newer = publish(&two, "a", "not seen here");
+    let page = get(one.addr, &format!("/topics/a?after={newer}"), &["Accept: application/json"]);
+    assert_eq!(page.status, 503, "{}", page.text());
+    assert!(page.header("Retry-After").is_some());
+    let resume = format!("Last-Event-ID: {newer}");
+    let stream = get(one.addr, "/topics/a", &["Accept: text/event-stream", &resume]);
+    assert_eq!(stream.status, 200, "a stock EventSource would give up for ever");
+    assert!(
+        stream.text().starts_with("retry: ") && !stream.text().contains("gap"),
+        "{}",
+        stream.text()
+    );
+    line.heal();
+    until("it is ready again", || is_ready(&one));
+    let page = get_json(one.addr, &format!("/topics/a?after={newer}"));
+    assert!(page["gap"].is_null(), "{page}");
+}
+
+/// Several that start in one moment, on a hub that is new or that was left, go by one list of epochs.
+#[test]
+fn nodes_that_start_together_agree() {
+    let nats = one_server(NatsVersion::Newest);
+    let mut ids: Vec<String> = Vec::new();
+    for round in 0..3 {
+        let starting: Vec<_> = (0..4)
+            .map(|_| {
+                let url = nats.url("main");
+                std::thread::spawn(move || Setup::default().store(&url).start())
+            })
+            .collect();
+        let mut nodes: Vec<Server> =
+            starting.into_iter().map(|node| node.join().unwrap()).collect();
+        for (n, node) in nodes.iter().enumerate() {
+            ids.push(publish(node, "a", &format!("{round}-{n}")));
+        }
+        for node in &nodes {
+            for (n, id) in ids.iter().enumerate() {
+                let page = get_json(node.addr, &format!("/topics/a?after={id}"));
+                assert!(page["gap"].is_null(), "{id}: {page}");
+                assert_eq!(page["events"].as_array().unwrap().len(), ids.len() - n - 1, "{id}");
+            }
+        }
+        for node in &mut nodes {
+            // They say farewell, so that those who come next know that nobody is there.
+            node.signal("TERM");
+            assert!(node.wait().success());
+        }
+    }
+    let epochs: std::collections::BTreeSet<&str> = ids.iter().map(|id| epoch(id)).collect();
+    assert_eq!(epochs.len(), 3, "one for each time that nobody was there: {ids:?}");
+}
+
+/// A repeat is answered as the first time, whatever happened since.
+#[test]
+fn a_repeated_key_is_answered_before_any_condition() {
+    for version in [NatsVersion::Oldest, NatsVersion::Newest] {
+        let nats = one_server(version);
+        let node = node(&nats);
+        let once = ["Idempotency-Key: k", "If-None-Match: *"];
+        let first = send(&node, "POST", "/topics/a", &once, "x");
+        assert_eq!(first.status, 201, "{}", first.text());
+        publish(&node, "a", "another");
+        let again = send(&node, "POST", "/topics/a", &once, "x");
+        assert_eq!((again.status, again.json()), (201, first.json()), "{}", again.text());
+        assert_eq!(send(&node, "POST", "/topics/a", &once, "y").status, 422);
+        let other = ["Idempotency-Key: other", "If-None-Match: *"];
+        assert_eq!(send(&node, "POST", "/topics/a", &other, "x").status, 412);
+        let page = get_json(node.addr, "/topics/a?last=9");
+        assert_eq!(page["events"].as_array().unwrap().len(), 2, "asking stored nothing: {page}");
+    }
+}
+
+/// Servers that come back with nothing at all are a hub again, without anybody's help.
+#[test]
+fn servers_that_have_lost_everything_are_filled_anew() {
+    let mut nats = one_server(NatsVersion::Newest);
+    let empty = tempfile::tempdir().unwrap();
+    let node = node(&nats);
+    let follower = Follower::start(node.addr, "/topics/a", &[]);
+    publish(&node, "a", "before");
+    follower.wait_for("before");
+    nats.servers[0].kill();
+    std::fs::create_dir(empty.path().join("store")).unwrap();
+    nats.servers[0].restore_store(&empty.path().join("store"));
+    nats.servers[0].restart();
+    until("events are taken again", || try_publish(&node, "a", "after").status == 201);
+    let seen = follower.wait_for("after");
+    assert!(seen.told().contains(&"gap"), "{:?}", seen.told());
+}
+
+/// The script of examples/cluster, as its first lines say.
+#[test]
+fn the_example_starts_three_of_each() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let ports = eventwall_testkit::port_range(3);
+    let (nats, routes) = (eventwall_testkit::port_range(3), eventwall_testkit::port_range(3));
+    let data = tempfile::tempdir().unwrap();
+    let mut script = std::process::Command::new("sh");
+    script.arg(format!("{root}/examples/cluster/start.sh"));
+    script.env("EVENTWALL", eventwall_testkit::eventwall().get_program());
+    script.env("DATA", data.path()).env("PORT", ports.to_string());
+    script.env("NATS_PORT", nats.to_string()).env("ROUTE_PORT", routes.to_string());
+    script.stdout(std::process::Stdio::piped()).env("XDG_CONFIG_HOME", "/nonexistent");
+    let mut script = script.spawn().unwrap();
+    let mut said = String::new();
+    let mut out = std::io::BufReader::new(script.stdout.take().unwrap());
+    while !said.ends_with("stops them.\n") {
+        assert!(std::io::BufRead::read_line(&mut out, &mut said).unwrap() > 0, "{said}");
+    }
+    let addr = |n: u16| SocketAddr::from(([127, 0, 0, 1], ports + n));
+    let id = eventwall_testkit::post(addr(0), "/topics/a", "hello");
+    until("every node has it", || {
+        (0..3).all(|n| get_json(addr(n), "/topics/a?last=1")["events"][0]["id"] == id.as_str())
+    });
+    let pid = script.id().to_string();
+    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    assert!(script.wait().unwrap().success());
+    until("all of them have ended", || (0..3).all(|n| Connection::open(addr(n)).is_err()));
+}

@@ -21,7 +21,7 @@ pub use binary::{eventwall, run};
 pub use follower::{Follower, Seen};
 pub use haproxy::Haproxy;
 pub use http::{Connection, Response, get, get_json, history, post, request, stream};
-pub use nats::{Nats, NatsCluster, NatsSetup, NatsVersion};
+pub use nats::{Nats, NatsCluster, NatsSetup, NatsVersion, port_range};
 pub use process::{allow_files, memory_kib};
 pub use proxy::Proxy;
 pub use server::{Server, Setup};

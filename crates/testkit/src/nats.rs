@@ -287,3 +287,16 @@ pub(crate) fn free_ports(count: usize) -> Vec<SocketAddr> {
         (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
+
+/// The first of so many ports in a row that nobody has now.
+#[must_use]
+pub fn port_range(count: u16) -> u16 {
+    loop {
+        let first = free_ports(1)[0].port();
+        let bind = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+        let taken: Option<Vec<_>> = (first..first.saturating_add(count)).map(bind).collect();
+        if taken.is_some_and(|ports| ports.len() == usize::from(count)) {
+            return first;
+        }
+    }
+}
