@@ -50,7 +50,7 @@ impl Storage {
             )),
             Store::Nats(url) => {
                 let window = millis(args.kept.idempotency_window);
-                Self::nats(url, retention, window).await
+                Self::nats(*url, retention, window).await
             }
             Store::Disk => {
                 let (folder, config) =

@@ -29,6 +29,7 @@ mod nats;
 mod publish;
 mod recount;
 mod runs;
+mod setup;
 mod shared;
 mod snapshot;
 mod source;

@@ -19,7 +19,7 @@ use crate::{
     blobs::JetStreamBlobs,
     config::JetStreamConfig,
     ephemera::Whispers,
-    follow::{begin, follow},
+    follow::{Session, begin, follow},
     index::{Index, View},
     keeper::{self, Keeper, keep},
     nats::{Nats, OpenError},
@@ -31,6 +31,8 @@ use crate::{
     verify::{Known, verify},
 };
 
+/// Attempts to read the stream at the start.
+const TRIES: u32 = 3;
 /// The others learn of it by the end of the lease, if not at once.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -55,8 +57,7 @@ impl JetStreamLog {
         let clocks = config.clocks();
         let index = Index::new(config.retention.clone(), Runs::new(String::new()), clocks);
         let shared = Shared::new(nats, index);
-        let mut session = begin(&shared, true).await.map_err(failed)?;
-        session.catch_up(&shared).await.map_err(failed)?;
+        let session = catch_up(&shared).await.map_err(failed)?;
         // Whoever came in the same moment, and thought to be alone too, is noticed before anybody is
         // told an id.
         keeper::heartbeat(&shared, true).await.map_err(failed)?;
@@ -69,6 +70,25 @@ impl JetStreamLog {
             tokio::spawn(keep(shared.clone(), keeper.clone())),
         ];
         Ok(Self { shared, keeper, tasks })
+    }
+}
+
+/// Takes in all that there is; what breaks in the middle goes on where it was.
+async fn catch_up(shared: &Shared) -> Result<Session, String> {
+    let mut tries = 0;
+    loop {
+        // Only the first time is nothing known that could be compared.
+        let begun = begin(shared, tries == 0).await;
+        let caught_up = match begun {
+            Ok(mut session) => session.catch_up(shared).await.map(|()| session),
+            Err(why) => Err(why),
+        };
+        match caught_up {
+            Ok(session) => return Ok(session),
+            Err(why) if tries == TRIES => return Err(why),
+            Err(why) => tracing::warn!(why, "reading the stream broke off; going on"),
+        }
+        tries += 1;
     }
 }
 

@@ -128,9 +128,7 @@ impl NatsCluster {
         let running = self.servers.iter().filter(|server| server.is_running());
         let subject = format!("$JS.API.STREAM.INFO.{stream}");
         let mut answers = running.filter_map(|server| server.ask(&subject));
-        let leader = answers
-            .find_map(|info| info["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok());
-        leader
+        answers.find_map(|info| info["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok())
     }
 
     /// For `--store`.

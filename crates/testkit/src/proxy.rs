@@ -89,7 +89,7 @@ fn accept(
             let _ = line.set_nodelay(true);
             let _ = line.set_read_timeout(Some(LOOK));
         }
-        let copies = [&client, &server].map(|line| line.try_clone());
+        let copies = [&client, &server].map(TcpStream::try_clone);
         let [Ok(from_client), Ok(from_server)] = copies else { continue };
         {
             let mut lines = lines.lock().unwrap();

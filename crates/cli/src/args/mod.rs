@@ -113,7 +113,7 @@ pub(crate) enum LogCommand {
     /// a new epoch. No server may use either of them meanwhile. The settings must be those of the
     /// servers that will use the copy.
     Copy {
-        /// A data directory, or nats://HOST[:PORT][,HOST…][/HUB]
+        /// A data directory, or the address of a hub in NATS, as for --store
         from: Place,
         /// A folder to make, or a hub that has no event yet
         to: Place,

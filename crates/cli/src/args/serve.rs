@@ -203,16 +203,17 @@ pub(crate) enum LogFormat {
 pub(crate) enum Store {
     Disk,
     Memory,
-    Nats(StoreUrl),
+    Nats(Box<StoreUrl>),
 }
 
 fn store(text: &str) -> Result<Store, String> {
     match text {
         "disk" => Ok(Store::Disk),
         "memory" => Ok(Store::Memory),
-        url if url.contains("://") => {
-            url.parse().map(Store::Nats).map_err(|error: StoreUrlError| error.to_string())
-        }
+        url if url.contains("://") => url
+            .parse()
+            .map(|url| Store::Nats(Box::new(url)))
+            .map_err(|error: StoreUrlError| error.to_string()),
         _ => {
             Err("it is disk, memory, or the address of a NATS server, as in nats://localhost:4222"
                 .into())

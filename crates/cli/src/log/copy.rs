@@ -3,7 +3,9 @@
 
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 
-use eventwall_jetstream::{JetStreamConfig, JetStreamImport, JetStreamLog, StoreUrl};
+use eventwall_jetstream::{
+    JetStreamConfig, JetStreamImport, JetStreamLog, StoreUrl, StoreUrlError,
+};
 use eventwall_log::{
     Budget, DiskConfig, DiskImport, DiskLog, Entry, FileState, Filter, FsMedium, Log, OWN_KEYS,
     Position, ReadRange, Record, Retention, Rule, State, kit::Origin,
@@ -25,7 +27,7 @@ const LIMITS: &str = "limits";
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     Folder(PathBuf),
-    Nats(StoreUrl),
+    Nats(Box<StoreUrl>),
 }
 
 impl FromStr for Place {
@@ -33,10 +35,8 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains("://") {
-            return text
-                .parse()
-                .map(Self::Nats)
-                .map_err(|error: <StoreUrl as FromStr>::Err| error.to_string());
+            let url = text.parse().map_err(|error: StoreUrlError| error.to_string())?;
+            return Ok(Self::Nats(Box::new(url)));
         }
         Ok(Self::Folder(text.into()))
     }
