@@ -42,6 +42,13 @@ fn is_ready(node: &Server) -> bool {
     get(node.addr, "/readyz", &[]).status == 200
 }
 
+/// A follower from now on, which is there.
+fn live(node: &Server, target: &str) -> Follower {
+    let follower = Follower::start(node.addr, target, &[]);
+    follower.wait("it is live", |seen| !seen.events.is_empty());
+    follower
+}
+
 fn told(follower: &Follower) -> Vec<String> {
     let told = follower.seen().told().iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
     told.into_iter().filter(|told| told != "tick").collect()
@@ -51,8 +58,7 @@ fn told(follower: &Follower) -> Vec<String> {
 fn two_nodes_are_one_wall() {
     let nats = one_server(NatsVersion::Oldest);
     let (one, two) = (node(&nats), node(&nats));
-    let follower = Follower::start(two.addr, "/topics/a", &[]);
-    follower.wait("it is live", |seen| !seen.events.is_empty());
+    let follower = live(&two, "/topics/a");
     let id = publish(&one, "a", "1");
     let seen = follower.wait_for("1");
     assert_eq!(seen.messages().next().unwrap().last_event_id, id, "one id on both");
@@ -81,7 +87,7 @@ fn a_node_that_is_cut_off_keeps_its_followers_and_catches_up_exactly() {
     let url = format!("nats://{}/main", line.addr);
     let one = Setup::default().store(&url).arg("--heartbeat").arg("200ms").start();
     let two = node(&nats);
-    let follower = Follower::start(one.addr, "/topics/a", &[]);
+    let follower = live(&one, "/topics/a");
     publish(&one, "a", "before");
     follower.wait_for("before");
     line.cut();
@@ -131,8 +137,8 @@ fn a_stream_that_is_made_anew_under_running_nodes_is_a_gap() {
     for version in [NatsVersion::Oldest, NatsVersion::Newest] {
         let nats = one_server(version);
         let (one, two) = (node(&nats), node(&nats));
-        let follower = Follower::start(one.addr, "/topics/a", &[]);
-        let other = Follower::start(two.addr, "/topics/b", &[]);
+        let follower = live(&one, "/topics/a");
+        let other = live(&two, "/topics/b");
         let old: Vec<String> = (0..20).map(|n| publish(&one, "a", &format!("old {n}"))).collect();
         follower.wait_for("old 19");
         delete_stream(&nats);
@@ -180,7 +186,7 @@ fn a_stream_that_is_put_back_under_running_nodes_resumes_exactly_or_tells_a_gap(
     nats.servers[0].restart();
     until("events are taken again", || try_publish(&one, "other", "x").status == 201);
     until("the other takes events, too", || try_publish(&two, "other", "x").status == 201);
-    let follower = Follower::start(one.addr, "/topics/a", &[]);
+    let follower = live(&one, "/topics/a");
     let lost: Vec<String> = (0..20).map(|n| publish(&one, "a", &format!("lost {n}"))).collect();
     follower.wait_for("lost 19");
     nats.servers[0].kill();
@@ -588,7 +594,7 @@ fn servers_that_have_lost_everything_are_filled_anew() {
     let mut nats = one_server(NatsVersion::Newest);
     let empty = tempfile::tempdir().unwrap();
     let node = node(&nats);
-    let follower = Follower::start(node.addr, "/topics/a", &[]);
+    let follower = live(&node, "/topics/a");
     publish(&node, "a", "before");
     follower.wait_for("before");
     nats.servers[0].kill();

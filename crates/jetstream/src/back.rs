@@ -19,7 +19,7 @@ pub(crate) async fn read_back(
     budget: Budget,
 ) -> Result<BackPage, String> {
     let (recent, older) = shared.index().recent_of(&topic, before);
-    let page = newest(recent.into_iter(), budget);
+    let page = BackPage::newest(recent, budget);
     if page.more || !older {
         return Ok(page);
     }
@@ -40,7 +40,7 @@ pub(crate) async fn read_back(
         let enough = whole || shared.source.count(&shared.nats, &want, seq).await? >= wanted as u64;
         if enough {
             let found = collect(shared, &filter, (after, before), wanted).await?;
-            let page = newest(found.into_iter(), budget);
+            let page = BackPage::newest(found, budget);
             if whole || page.more {
                 return Ok(page);
             }
@@ -72,19 +72,4 @@ async fn collect(
         }
         range.after = page.examined;
     }
-}
-
-/// As many as fit, of events that come newest first.
-fn newest(events: impl Iterator<Item = Arc<Record>>, mut budget: Budget) -> BackPage {
-    let (mut newest_first, mut more) = (Vec::new(), false);
-    for record in events {
-        let first = budget.events > 0 && newest_first.is_empty();
-        more = !budget.take(record.cost()) && !first;
-        if more {
-            break;
-        }
-        newest_first.push(record);
-    }
-    newest_first.reverse();
-    BackPage { events: newest_first, more }
 }

@@ -84,6 +84,8 @@ pub(crate) struct Node {
     seq: u64,
     /// The last message that it has seen.
     pub(crate) mark: Mark,
+    /// What it takes the stream for: since the last break that it knows of.
+    pub(crate) unsure: Position,
 }
 
 /// What a round may take.
@@ -367,7 +369,8 @@ pub(crate) async fn heartbeat(shared: &Shared, ready: bool) -> Result<(), String
     let value = {
         let index = shared.index();
         let (settings, mark) = (digest(&settings(index.topics.retention())), index.mark);
-        format!("{settings} {} {} {} {ready}", index.taken, mark.seq, mark.time)
+        let unsure = index.runs.unsure;
+        format!("{settings} {} {} {} {unsure} {ready}", index.taken, mark.seq, mark.time)
     };
     let put = shared.nats.leases.put(node_key(&shared.node), value.into()).await;
     put.map(drop).map_err(|error| in_full(&error))
@@ -393,8 +396,9 @@ fn node(name: &str, text: &str) -> Option<Node> {
     let settings = words.next()?.to_owned();
     let seq = words.next()?.parse().ok()?;
     let mark = Mark { seq: words.next()?.parse().ok()?, time: words.next()?.parse().ok()? };
+    let unsure = Position(words.next()?.parse().ok()?);
     let ready = words.next()? == "true";
-    Some(Node { name: name.into(), ready, settings, seq, mark })
+    Some(Node { name: name.into(), ready, settings, seq, mark, unsure })
 }
 
 /// The settings that every node of a hub must share, and NATS does not keep.

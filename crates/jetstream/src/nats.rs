@@ -15,7 +15,7 @@ use async_nats::{
         kv::{Store, UpdateError, UpdateErrorKind},
         message::StreamMessage,
         object_store::ObjectStore,
-        stream::{self, Info, LastRawMessageErrorKind, Stream},
+        stream::{self, Info, LastRawMessageError, LastRawMessageErrorKind, Stream},
     },
 };
 use eventwall_log::{Millis, Retention};
@@ -219,20 +219,8 @@ impl Nats {
     /// The next event from a sequence on, as those who lead have it, and its time.
     pub(crate) async fn next_event(&self, seq: u64) -> Result<Option<(Mark, Millis)>, String> {
         let all = self.subjects.all_events();
-        let message =
-            match self.stream.raw_message_builder().sequence(seq).next_by_subject(all).send().await
-            {
-                Ok(message) => message,
-                Err(error) => match error.kind() {
-                    LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-                    LastRawMessageErrorKind::JetStream(inner)
-                        if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-                    {
-                        return Ok(None);
-                    }
-                    _ => return Err(in_full(&error)),
-                },
-            };
+        let next = self.stream.raw_message_builder().sequence(seq).next_by_subject(all);
+        let Some(message) = if_there(next.send().await)? else { return Ok(None) };
         let mark = Mark { seq: message.sequence, time: message.time.unix_timestamp_nanos() };
         Ok(Some((mark, message::time(&message.headers, mark.time))))
     }
@@ -254,17 +242,25 @@ pub(crate) async fn last_raw<I>(
     stream: &Stream<I>,
     subject: &str,
 ) -> Result<Option<StreamMessage>, String> {
-    match stream.get_last_raw_message_by_subject(subject).await {
-        Ok(message) => Ok(Some(message)),
-        Err(error) => match error.kind() {
-            LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            LastRawMessageErrorKind::JetStream(inner)
-                if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-            {
-                Ok(None)
-            }
-            _ => Err(in_full(&error)),
-        },
+    if_there(stream.get_last_raw_message_by_subject(subject).await)
+}
+
+/// A message; `None` if there is none such.
+pub(crate) fn if_there(
+    found: Result<StreamMessage, LastRawMessageError>,
+) -> Result<Option<StreamMessage>, String> {
+    let error = match found {
+        Ok(message) => return Ok(Some(message)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        LastRawMessageErrorKind::JetStream(inner)
+            if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+        {
+            Ok(None)
+        }
+        _ => Err(in_full(&error)),
     }
 }
 

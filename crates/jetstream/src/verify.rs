@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind};
+use async_nats::jetstream::stream::Info;
 use bytes::Bytes;
 use eventwall_log::Position;
 
 use crate::{
-    keeper,
-    nats::{Nats, created, in_full, is_conflict},
+    keeper::{self, Node},
+    nats::{Nats, created, if_there, in_full, is_conflict},
     runs::{Mark, Runs},
     shared::Shared,
 };
@@ -50,10 +50,10 @@ pub(crate) async fn verify(shared: &Shared, known: Option<&Known>) -> Result<Ver
         // After the list was read: whoever comes in between changes it.
         let nodes = keeper::nodes(shared).await?;
         let others = nodes.iter().filter(|node| node.name != shared.node && node.ready);
-        let marks: Vec<Mark> = others.map(|node| node.mark).collect();
-        let alone = known.is_none() && marks.is_empty();
+        let others: Vec<Node> = others.cloned().collect();
+        let alone = known.is_none() && others.is_empty();
         let info = nats.info().await?;
-        let runs = judge(nats, (listed.clone(), known), (&info, &marks), alone).await?;
+        let runs = judge(nats, (listed.clone(), known), (&info, &others), alone).await?;
         let before = known.map(|known| known.runs.unsure).max(listed.as_ref().map(|l| l.unsure));
         if before.is_some_and(|before| runs.unsure > before) && !suspected {
             // A server that has just lost the lead may tell of the past: ask again.
@@ -88,7 +88,7 @@ pub(crate) async fn list(nats: &Nats) -> Result<(Option<Runs>, u64), String> {
 async fn judge(
     nats: &Nats,
     (listed, known): (Option<Runs>, Option<&Known>),
-    (info, of_others): (&Info, &[Mark]),
+    (info, others): (&Info, &[Node]),
     alone: bool,
 ) -> Result<Runs, String> {
     let created = created(info);
@@ -113,7 +113,9 @@ async fn judge(
         return Ok(runs);
     }
     let mut marks = vec![runs.seen];
-    marks.extend(of_others);
+    // What was seen of the stream before it broke says nothing any more.
+    let same = others.iter().filter(|node| node.unsure == runs.unsure);
+    marks.extend(same.map(|node| node.mark));
     if let Some(known) =
         known.filter(|known| known.runs.created == created && known.runs.unsure == runs.unsure)
     {
@@ -156,19 +158,8 @@ async fn last_good(nats: &Nats, marks: &[Mark], info: &Info) -> Result<Option<u6
 
 /// Whether a message is in the stream; `None` if there is none of its sequence any more.
 async fn holds(nats: &Nats, mark: Mark) -> Result<Option<bool>, String> {
-    use async_nats::jetstream::ErrorCode;
-    match nats.stream.get_raw_message(mark.seq).await {
-        Ok(message) => Ok(Some(message.time.unix_timestamp_nanos() == mark.time)),
-        Err(error) => match error.kind() {
-            LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            LastRawMessageErrorKind::JetStream(inner)
-                if inner.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-            {
-                Ok(None)
-            }
-            _ => Err(in_full(&error)),
-        },
-    }
+    let message = if_there(nats.stream.get_raw_message(mark.seq).await)?;
+    Ok(message.map(|message| message.time.unix_timestamp_nanos() == mark.time))
 }
 
 /// Notes how far the log was seen, for those who come when nobody is left to ask.

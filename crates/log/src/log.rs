@@ -179,6 +179,23 @@ pub struct BackPage {
     pub more: bool,
 }
 
+impl BackPage {
+    /// As many as fit of events that come newest first; the first fits, whatever it costs.
+    pub fn newest(events: impl IntoIterator<Item = Arc<Record>>, mut budget: Budget) -> Self {
+        let (mut newest_first, mut more) = (Vec::new(), false);
+        for record in events {
+            let first = budget.events > 0 && newest_first.is_empty();
+            more = !budget.take(record.cost()) && !first;
+            if more {
+                break;
+            }
+            newest_first.push(record);
+        }
+        newest_first.reverse();
+        Self { events: newest_first, more }
+    }
+}
+
 /// Something in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {

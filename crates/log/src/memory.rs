@@ -285,24 +285,14 @@ impl Inner {
         }
     }
 
-    fn read_back(&self, topic: &Topic, before: Position, mut budget: Budget) -> BackPage {
+    fn read_back(&self, topic: &Topic, before: Position, budget: Budget) -> BackPage {
         let to = self.entries.partition_point(|entry| entry.position() < before);
         let events = self.entries.range(..to).rev().filter(|entry| self.shows(entry, View::Kept));
-        let mut events = events.filter_map(|entry| match entry {
+        let of_topic = events.filter_map(|entry| match entry {
             Entry::Event(record) if record.topic == *topic => Some(record.clone()),
             _ => None,
         });
-        let (mut newest_first, mut more) = (Vec::new(), false);
-        for record in events.by_ref() {
-            let first = budget.events > 0 && newest_first.is_empty();
-            more = !budget.take(record.cost()) && !first;
-            if more {
-                break;
-            }
-            newest_first.push(record);
-        }
-        newest_first.reverse();
-        BackPage { events: newest_first, more }
+        BackPage::newest(of_topic, budget)
     }
 }
 
