@@ -2,7 +2,7 @@
 //! origins.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use eventwall_testkit::{Connection, Follower, Server, Setup, get, get_json, post, request};
+use eventwall_testkit::{Connection, Follower, Server, Setup, get, get_json, post, request, until};
 
 #[test]
 fn a_stream_begins_at_once_with_a_tick() {
@@ -235,4 +235,28 @@ fn pages_of_configured_origins_may_read_and_publish() {
     assert_eq!((other.status, other.header("access-control-allow-origin")), (403, None));
     let local = get(server.addr, "/healthz", &["Origin: http://localhost:3000"]);
     assert_eq!((local.status, local.header("access-control-allow-origin")), (200, None));
+}
+
+#[test]
+fn presence_counts_who_follows_a_topic_by_name() {
+    let server = Server::start();
+    let count = |topic: &str| {
+        let answer = get_json(server.addr, &format!("/presence?topic={topic}&topic=nobody"));
+        assert_eq!(answer["presence"]["nobody"], 0);
+        answer["presence"][topic].clone()
+    };
+    assert_eq!(count("a"), 0);
+    let one = Follower::start(server.addr, "/topics/a", &[]);
+    let two = Follower::start(server.addr, "/events?topic=a&topic=b", &[]);
+    let _pattern = Follower::start(server.addr, "/events?topic=*", &[]);
+    until("both are there", || (count("a"), count("b")) == (2.into(), 1.into()));
+    drop(two);
+    until("one has gone", || (count("a"), count("b")) == (1.into(), 0.into()));
+    drop(one);
+    until("the other, too", || count("a") == 0);
+    let many: String = (0..101).map(|n| format!("topic={n}&")).collect();
+    for query in ["", "?topic=", "?topic=a/*", "?topic=a//b", &format!("?{many}")] {
+        let answer = get(server.addr, &format!("/presence{query}"), &[]);
+        assert_eq!(answer.status, 400, "{query}: {}", answer.text());
+    }
 }

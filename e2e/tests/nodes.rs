@@ -635,3 +635,24 @@ fn the_example_starts_three_of_each() {
     assert!(script.wait().unwrap().success());
     until("all of them have ended", || (0..3).all(|n| Connection::open(addr(n)).is_err()));
 }
+
+#[test]
+fn presence_is_of_all_nodes_and_ends_with_them() {
+    let nats = one_server(NatsVersion::Oldest);
+    let (one, mut two, mut three) = (node(&nats), node(&nats), node(&nats));
+    let count =
+        |server: &Server| get_json(server.addr, "/presence?topic=a")["presence"]["a"].clone();
+    let _here = live(&one, "/topics/a");
+    let _there: Vec<Follower> =
+        (0..2).map(|_| Follower::start(two.addr, "/topics/a", &[])).collect();
+    let _third = Follower::start(three.addr, "/events?topic=a&topic=b", &[]);
+    until("all are counted", || count(&one) == 4);
+    until("everywhere", || count(&two) == 4);
+    let began = Instant::now();
+    two.signal("TERM");
+    two.wait();
+    until("who ends in order takes them along", || count(&one) == 2);
+    assert!(began.elapsed() < Duration::from_secs(8), "not only by the lease");
+    three.kill();
+    until("who dies, by the end of its lease", || count(&one) == 1);
+}

@@ -50,7 +50,10 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     if let Some(demo) = demo {
         demo.abort();
     }
-    drop((control, whispers));
+    drop(control);
+    if let Some(whispers) = whispers {
+        whispers.farewell().await;
+    }
     storage.log.close().await;
     signals.abort();
     Ok(())

@@ -1,21 +1,29 @@
-//! Ephemeral events between the nodes of a hub: what is said here goes to the others, and what they say
-//! is shown here.
+//! Ephemeral events and presence between the nodes of a hub: what is said here goes to the others, and
+//! what they say is shown and counted here.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use eventwall_hub::{Ephemeral, Relay};
-use eventwall_jetstream::{JetStreamLog, Voice, Whisper};
+use eventwall_hub::{Ephemeral, PRESENCE_LEASE, Relay};
+use eventwall_jetstream::{Heard, JetStreamLog, Voice, Whisper};
 use eventwall_server::App;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{interval, timeout},
+};
 
 use crate::failure::Failure;
 
+/// Topics that the others hear of.
+const MOST_TOPICS: usize = 10_000;
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Events on their way out; beyond, they are lost, as ephemeral events may be.
 const WAITING: usize = 1024;
 
 /// Ends with its owner.
 pub(crate) struct Whispering {
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
+    voice: Voice,
 }
 
 impl Whispering {
@@ -25,14 +33,43 @@ impl Whispering {
         app.hub.relay_ephemera(Relay::new(move |event| {
             let _ = said.try_send(event.clone());
         }));
-        let speaking = tokio::spawn(speak(outgoing, heard.voice()));
+        let voice = heard.voice();
+        let speaking = tokio::spawn(speak(outgoing, voice.clone()));
+        let telling = tokio::spawn(tell(app.clone(), voice.clone()));
         let app = app.clone();
         let hearing = tokio::spawn(async move {
-            while let Some(Whisper { topic, event, data }) = heard.next().await {
-                app.hub.show_ephemeral(Ephemeral { topic, event, data });
+            while let Some(said) = heard.next().await {
+                match said {
+                    Heard::Whisper(Whisper { topic, event, data }) => {
+                        app.hub.show_ephemeral(Ephemeral { topic, event, data });
+                    }
+                    Heard::Presence { node, counts } => app.hub.heard_presence(node, counts),
+                }
             }
         });
-        Ok(Self { tasks: [speaking, hearing] })
+        Ok(Self { tasks: [speaking, hearing, telling], voice })
+    }
+}
+
+impl Whispering {
+    /// Nobody is here any more.
+    pub(crate) async fn farewell(self) {
+        let _ = timeout(FAREWELL, self.voice.tell(&HashMap::new())).await;
+    }
+}
+
+/// Who is here, again and again: whoever does not hear it any more takes them for gone.
+async fn tell(app: Arc<App>, voice: Voice) {
+    let mut ticks = interval(PRESENCE_LEASE / 5);
+    let mut told = false;
+    loop {
+        ticks.tick().await;
+        let present = app.hub.present(MOST_TOPICS);
+        // Once more when the last one has gone.
+        if !present.is_empty() || told {
+            voice.tell(&present).await;
+        }
+        told = !present.is_empty();
     }
 }
 

@@ -2,7 +2,7 @@
 //! tail. It never shows an event that did not come off that tail.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
@@ -16,6 +16,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use crate::{
     Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscription,
     catch_up::CatchUps,
+    presence::Presence,
     registry::{Registration, Registry},
     start::{Started, start},
     window::Window,
@@ -52,6 +53,7 @@ pub struct Hub {
     tail_task: JoinHandle<()>,
     heartbeat: Duration,
     relay: OnceLock<Relay>,
+    presence: Presence,
 }
 
 /// Hands an ephemeral event on. It must not block.
@@ -96,7 +98,13 @@ impl Hub {
     pub fn new(log: Arc<dyn Log>, config: &HubConfig) -> Self {
         let (shared, tail) = Shared::new(log, config);
         let tail_task = tokio::spawn(shared.clone().follow(tail));
-        Self { shared, tail_task, heartbeat: config.heartbeat, relay: OnceLock::new() }
+        Self {
+            shared,
+            tail_task,
+            heartbeat: config.heartbeat,
+            relay: OnceLock::new(),
+            presence: Presence::default(),
+        }
     }
 
     /// The log beneath.
@@ -171,6 +179,23 @@ impl Hub {
         window.ephemera.push(event);
         drop(window);
         self.shared.registry.wake([&topic]);
+    }
+
+    /// How many streams follow a topic by its name, here and on the other nodes.
+    #[must_use]
+    pub fn presence(&self, topic: &Topic) -> u64 {
+        self.shared.registry.count(topic) + self.presence.elsewhere(topic, Instant::now())
+    }
+
+    /// Who is here, for the other nodes: of many topics those that most follow.
+    #[must_use]
+    pub fn present(&self, most: usize) -> HashMap<Topic, u64> {
+        self.shared.registry.counts(most)
+    }
+
+    /// Another node says who is there.
+    pub fn heard_presence(&self, node: String, counts: HashMap<Topic, u64>) {
+        self.presence.heard(node, counts, Instant::now());
     }
 
     /// Follows the topics that `filter` names.

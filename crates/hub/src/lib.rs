@@ -21,6 +21,7 @@ mod metrics;
 mod mutation;
 mod next;
 mod page;
+mod presence;
 mod publish;
 mod registry;
 #[cfg(any(test, feature = "simulator"))]
@@ -36,6 +37,7 @@ pub use frame::{Form, Framed};
 pub use hub::{Hub, HubConfig, Relay};
 pub use metrics::HubMetrics;
 pub use page::EventPage;
+pub use presence::PRESENCE_LEASE;
 pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};
 pub use start::{Start, StartError};
 pub use subscription::{FollowError, Subscription};

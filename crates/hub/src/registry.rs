@@ -51,6 +51,23 @@ impl Registry {
         Registration { registry: self.clone(), id, filter, notify }
     }
 
+    /// How many name a topic.
+    pub(crate) fn count(&self, topic: &Topic) -> u64 {
+        self.lock().by_topic.get(topic).map_or(0, |waiters| waiters.len() as u64)
+    }
+
+    /// The topics that are named, the most by most, and by how many.
+    pub(crate) fn counts(&self, most: usize) -> HashMap<Topic, u64> {
+        let waiting = self.lock();
+        let counts = waiting.by_topic.iter().map(|(topic, by)| (topic.clone(), by.len() as u64));
+        let mut counts: Vec<(Topic, u64)> = counts.collect();
+        if counts.len() > most {
+            counts.select_nth_unstable_by_key(most, |(_, count)| std::cmp::Reverse(*count));
+            counts.truncate(most);
+        }
+        counts.into_iter().collect()
+    }
+
     /// Wakes everyone who waits for one of `topics`.
     pub(crate) fn wake<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
         let waiting = self.lock();

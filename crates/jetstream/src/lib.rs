@@ -40,7 +40,7 @@ mod verify;
 
 pub use blobs::JetStreamBlobs;
 pub use config::{JetStreamConfig, StoreUrl, StoreUrlError};
-pub use ephemera::{Voice, Whisper, Whispers};
+pub use ephemera::{Heard, Voice, Whisper, Whispers};
 pub use import::JetStreamImport;
 pub use log::JetStreamLog;
 pub use nats::OpenError;

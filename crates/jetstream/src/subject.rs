@@ -1,7 +1,7 @@
 //! Topics as NATS subjects, one each, and back. Every legal topic has exactly one subject, and every
 //! pattern one that stands for the same topics (and for `$` topics, which the reader leaves out).
 //!
-//! `ew.<hub>.t.<segments>` are events, `ew.<hub>.x` erasures, `ew.<hub>.e` what is never stored.
+//! `ew.<hub>.t.<segments>` are events, `ew.<hub>.x` erasures, `ew.<hub>.n.…` what is never stored.
 //! The hub's name comes first, so that several hubs share a NATS account, and shards may come later.
 
 use std::fmt::Write as _;
@@ -17,12 +17,25 @@ pub(crate) struct Subjects {
     events: String,
     pub(crate) erasures: String,
     pub(crate) ephemera: String,
+    pub(crate) presence: String,
+    not_stored: String,
 }
 
 impl Subjects {
     pub(crate) fn new(hub: &str) -> Self {
         let of = |what: &str| format!("ew.{hub}.{what}");
-        Self { events: of("t."), erasures: of("x"), ephemera: of("e") }
+        Self {
+            events: of("t."),
+            erasures: of("x"),
+            ephemera: of("n.e"),
+            presence: of("n.p"),
+            not_stored: of("n.>"),
+        }
+    }
+
+    /// Of all that passes between the nodes and is never stored.
+    pub(crate) fn not_stored(&self) -> String {
+        self.not_stored.clone()
     }
 
     /// Of all events.

@@ -18,6 +18,7 @@ mod health;
 mod html;
 mod inspect;
 mod metrics;
+mod presence;
 mod problem;
 mod publish;
 mod query;

@@ -17,6 +17,7 @@ use crate::{
     health::{healthz, readyz},
     inspect,
     metrics::{Metrics, metrics},
+    presence::presence,
     publish,
     unavailable::refuse,
 };
@@ -88,6 +89,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .route("/events/{id}", delete(erase::erase))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/presence", get(presence))
         .route("/metrics", get(metrics))
         .route("/inspect", get(inspect::page))
         .route("/inspect/assets/{hash}/{*path}", get(inspect::asset))
