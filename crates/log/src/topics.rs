@@ -287,6 +287,16 @@ impl Topics {
         self.forget_excess();
     }
 
+    /// The topic's events up to `position` are gone that nothing had superseded: of a state, too, that
+    /// is a loss.
+    pub fn lost(&mut self, topic: &Topic, position: Position) {
+        self.change(topic, |state| {
+            state.hide(position);
+            state.removed = state.removed.max(position);
+        });
+        self.forget_excess();
+    }
+
     /// From now on other limits hold. `held` says, oldest first, what the log has of each topic
     /// that is shown.
     pub fn set_retention(

@@ -32,8 +32,22 @@ impl Index {
         }
         self.first_seq = first_seq;
         let first = self.runs.position(first_seq);
+        let mut states = 0;
         while let Some(gone) = self.front.pop_if(|ahead| ahead.position < first) {
-            self.topics.removed(&gone.topic, gone.position);
+            let is_state = self.topics.limits(&gone.topic).keep == Keep::Latest;
+            let reach = self.topics.get(&gone.topic);
+            if is_state && gone.position > reach.hidden && gone.position >= reach.last {
+                states += 1;
+                self.topics.lost(&gone.topic, gone.position);
+            } else {
+                self.topics.removed(&gone.topic, gone.position);
+            }
+        }
+        if states > 0 {
+            tracing::warn!(
+                topics = states,
+                "NATS has removed the latest events of topics that keep those, to stay within max_bytes: give the hub more, or their publishers must publish them again"
+            );
         }
         if !self.front.skip_to(first) {
             self.lost_unseen(first);

@@ -1,8 +1,8 @@
 //! What a node knows, fed by hand: holes, breaks, and what one node tells the next.
 
 use eventwall_log::{
-    Budget, Fields, Filter, Limits, Position, ReadRange, Record, Retention, system_clock,
-    system_uptime,
+    Budget, Fields, Filter, Keep, Limits, Position, ReadRange, Record, Retention, Rule,
+    system_clock, system_uptime,
 };
 
 use super::{Content, Index, Stored, View};
@@ -200,4 +200,21 @@ fn events_grow_old_in_the_order_of_the_log() {
     // They were stored in 1970.
     assert_eq!(gap(&index, "a", 0), Some(1));
     assert_eq!(index.topics.matching(&Filter::All), []);
+}
+
+#[test]
+fn a_state_that_the_servers_remove_is_told_and_a_superseded_one_is_not() {
+    let mut rule = Rule::of("state/*".parse().unwrap());
+    rule.keep = Some(Keep::Latest);
+    let retention = Retention { rules: vec![rule], ..Retention::default() };
+    let mut index = limited(retention);
+    feed(
+        &mut index,
+        [event(1, "state/a"), event(2, "state/b"), event(3, "state/a"), event(4, "x")],
+    );
+    index.left(2, 0);
+    assert_eq!(gap(&index, "state/a", 0), None, "it was superseded");
+    index.left(3, 0);
+    assert_eq!(gap(&index, "state/b", 0), Some(2), "it was all that there was");
+    assert_eq!(gap(&index, "state/a", 0), None);
 }
