@@ -419,6 +419,11 @@ fn a_log_that_is_copied_between_disk_and_nats_keeps_every_place() {
     let again = copy(first.to_str().unwrap(), &nats.url("main"), &config);
     let words = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(!again.status.success() && words.contains("name another"), "{words}");
+    // A hub that is not there is not made by looking for it.
+    let missing = copy(&nats.url("mian"), folder.path().join("x").to_str().unwrap(), &config);
+    let words = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(!missing.status.success() && words.contains("there is no hub mian"), "{words}");
+    assert!(nats.servers[0].ask("$JS.API.STREAM.INFO.mian").unwrap()["error"].is_object());
     let second = folder.path().join("second");
     let check = |server: &Server| {
         assert_eq!(times(server), before, "events, ids and times");
@@ -443,8 +448,26 @@ fn a_log_that_is_copied_between_disk_and_nats_keeps_every_place() {
         let new = publish(&node, "b", "on NATS");
         assert!(position(&new) > position(&ids[59]) && epoch(&new) != epoch(&ids[59]));
         // One that comes later knows as much.
-        let other = with(Setup::default().store(&nats.url("main"))).start();
+        let mut other = with(Setup::default().store(&nats.url("main"))).start();
         check(&other);
+        // What is in use cannot be copied, from or to.
+        let mut node = node;
+        node.signal("TERM");
+        node.wait();
+        for (from, to) in [
+            (nats.url("main"), folder.path().join("busy").display().to_string()),
+            (first.display().to_string(), nats.url("main")),
+        ] {
+            let busy = copy(&from, &to, &config);
+            let words = String::from_utf8_lossy(&busy.stderr).into_owned();
+            assert!(!busy.status.success(), "{words}");
+            assert!(
+                words.contains("nodes use the hub") || words.contains("name another"),
+                "{words}"
+            );
+        }
+        other.signal("TERM");
+        other.wait();
     }
     copied(&nats.url("main"), second.to_str().unwrap(), &config);
     let back = with(Setup::default().data(&second)).start();

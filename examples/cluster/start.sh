@@ -45,7 +45,14 @@ jetstream { store_dir: "$DATA/nats-$n" }
 cluster { name: wall, listen: 127.0.0.1:$((ROUTE_PORT + n)), routes: [$routes] }
 CONFIG
     "$NATS_SERVER" -c "$DATA/nats-$n.conf" -l "$DATA/nats-$n.log" &
-    pids="$! $pids"
+    nats=$!
+    pids="$nats $pids"
+    sleep 0.3
+    kill -0 "$nats" 2>/dev/null || {
+        echo "start.sh: nats-server $n did not start: is port $((NATS_PORT + n)) taken? NATS_PORT names others" >&2
+        tail -n 3 "$DATA/nats-$n.log" >&2
+        exit 1
+    }
 done
 
 for n in 0 1 2; do
@@ -60,8 +67,11 @@ for n in 0 1 2; do
         done
         kill -0 "$pid" 2>/dev/null
     do
+        code=0
+        wait "$pid" || code=$?
         tries=$((tries + 1))
-        if [ "$tries" -ge 30 ]; then
+        # 6: NATS is not ready yet. Anything else does not get better by waiting.
+        if [ "$code" -ne 6 ] || [ "$tries" -ge 30 ]; then
             cat "$DATA/node-$n.log" >&2
             exit 1
         fi

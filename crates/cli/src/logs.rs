@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::LogFormat;
 
 /// The NATS client tells of every step of a connection; what matters of it is said in our own words.
-const DEFAULT: &str = "info,async_nats=error";
+const DEFAULT: &str = "info,async_nats=off";
 
 /// From now on what is traced is written.
 pub(crate) fn begin(format: LogFormat) {

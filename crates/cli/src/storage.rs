@@ -45,6 +45,9 @@ impl Storage {
             Store::Nats(_) if args.data.is_some() => Err(Failure::usage(
                 "with --store nats://… everything is kept in NATS, and nothing in the --data directory: leave one of the two out",
             )),
+            Store::Nats(_) if args.demo => Err(Failure::usage(
+                "--demo plays sample posts, which --store nats://… would keep for everybody: leave one of the two out",
+            )),
             Store::Nats(_) if args.durability != DurabilityArg::Sync => Err(Failure::usage(
                 "with --store nats://… a publish is acknowledged when a quorum of the servers has stored it: leave --durability out, and see sync_interval in their settings",
             )),

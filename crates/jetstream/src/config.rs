@@ -62,7 +62,7 @@ pub enum StoreUrlError {
     Hub(String),
     /// An option.
     #[error(
-        "{0:?} is no option of a store: there are replicas=1…5, creds=FILE, nkey=FILE, ca=FILE, cert=FILE, key=FILE and update=true"
+        "{0:?} makes no sense as an option of a store: there are replicas=1…5, creds=FILE, nkey=FILE, ca=FILE, cert=FILE, key=FILE and update=true"
     )]
     Option(String),
 }
@@ -178,6 +178,8 @@ pub struct JetStreamConfig {
     pub clock: Clock,
     /// A clock that nobody sets.
     pub uptime: Clock,
+    /// What is not there yet is made.
+    pub make: bool,
 }
 
 impl JetStreamConfig {
@@ -185,7 +187,8 @@ impl JetStreamConfig {
     #[must_use]
     pub fn new(url: StoreUrl, retention: Retention) -> Self {
         let (clock, uptime) = (system_clock(), system_uptime());
-        Self { url, retention, idempotency_window: 24 * 60 * 60 * 1000, clock, uptime }
+        let idempotency_window = 24 * 60 * 60 * 1000;
+        Self { url, retention, idempotency_window, clock, uptime, make: true }
     }
 
     pub(crate) fn clocks(&self) -> (Clock, Clock) {

@@ -53,6 +53,12 @@ impl JetStreamImport {
                 "the hub {url} has had events already: name another, as in nats://HOST/NAME"
             )));
         }
+        if !keeper::nodes_of(&nats).await.map_err(failed)?.is_empty() {
+            return Err(OpenError::Mismatch(format!(
+                "nodes use the hub {}, or did ten seconds ago: stop them first",
+                config.url
+            )));
+        }
         keeper::agree(&nats, &config).await?;
         let runs = Runs::copied(created(&info));
         let (next, on_their_way) = (Position(1), VecDeque::new());

@@ -208,12 +208,15 @@ impl Keeper {
         let nodes = nodes(shared).await?;
         let mine = digest(&settings(shared.index().topics.retention()));
         let differ = nodes.iter().any(|node| node.settings != mine);
-        if differ && !std::mem::replace(&mut self.differ, differ) {
-            tracing::warn!(
-                "the nodes of this hub do not keep the same limits: nothing that topics hide is removed until they do"
-            );
+        match (differ, std::mem::replace(&mut self.differ, differ)) {
+            (true, false) => {
+                tracing::warn!(
+                    "the nodes of this hub do not keep the same limits: give each the same settings and a SIGHUP; until then nothing that topics hide is removed"
+                );
+            }
+            (false, true) => tracing::info!("the nodes of this hub keep the same limits again"),
+            _ => {}
         }
-        self.differ = differ;
         if differ {
             return Ok(());
         }
@@ -378,9 +381,14 @@ pub(crate) async fn heartbeat(shared: &Shared, ready: bool) -> Result<(), String
 
 /// Every node that is there, as those who lead have it.
 pub(crate) async fn nodes(shared: &Shared) -> Result<Vec<Node>, String> {
-    let leases = &shared.nats.leases;
+    nodes_of(&shared.nats).await
+}
+
+/// Every node of a hub.
+pub(crate) async fn nodes_of(nats: &Nats) -> Result<Vec<Node>, String> {
+    let leases = &nats.leases;
     let prefix = format!("$KV.{}.node.", leases.name);
-    let subjects = shared.nats.subjects_of(&leases.stream_name, &format!("{prefix}*")).await?;
+    let subjects = nats.subjects_of(&leases.stream_name, &format!("{prefix}*")).await?;
     let mut nodes = Vec::new();
     for subject in subjects {
         let Some(name) = subject.strip_prefix(&prefix) else { continue };

@@ -120,6 +120,15 @@ impl JetStreamLog {
         self.shared.blobs()
     }
 
+    /// Whether other nodes use the hub now, or did a moment ago.
+    ///
+    /// # Errors
+    /// If the servers do not answer.
+    pub async fn has_others(&self) -> Result<bool, String> {
+        let nodes = keeper::nodes(&self.shared).await?;
+        Ok(nodes.iter().any(|node| node.name != self.shared.node))
+    }
+
     /// What passes between the nodes and is never stored.
     ///
     /// # Errors
@@ -334,7 +343,7 @@ impl Log for JetStreamLog {
     }
 
     fn health(&self) -> Result<(), String> {
-        self.shared.trouble().map_or(Ok(()), Err)
+        self.shared.trouble().or_else(|| self.shared.refusal()).map_or(Ok(()), Err)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// For requests about the stream, such as making a consumer.
-pub(crate) const REQUEST: Duration = Duration::from_secs(3);
+pub(crate) const REQUEST: Duration = Duration::from_secs(2);
 /// A publish that was not acknowledged by then has an unknown outcome.
 pub(crate) const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 /// Messages that may wait to be taken in. The servers send no more than 32 MiB ahead of what was
@@ -48,16 +48,20 @@ pub(crate) const LEASE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// No server could be reached.
-    #[error("cannot reach NATS at {url}: {reason}; start it, or correct --store")]
+    #[error("cannot reach NATS at {url}: {reason}; {advice}")]
     Unreachable {
         /// Where.
         url: String,
         /// In the client's words.
         reason: String,
+        /// What may help.
+        advice: &'static str,
     },
     /// A file that the store's address names.
-    #[error("cannot use {file}: {reason}")]
+    #[error("cannot use {option}={file} of the store: {reason}")]
     File {
+        /// The option that names it.
+        option: &'static str,
         /// Which.
         file: String,
         /// In the system's words.
@@ -126,7 +130,7 @@ impl Nats {
         let subjects = Subjects::new(&url.hub);
         let atomic = client.is_server_compatible(2, 12, 0);
         let wanted = wanted(config, &subjects, atomic)?;
-        let info = ensure_stream(&context, &wanted, url).await?;
+        let info = ensure_stream(&context, &wanted, config).await?;
         let stream = context
             .get_stream_no_info(&url.hub)
             .await
@@ -302,26 +306,42 @@ async fn connect(url: &StoreUrl, turns: Arc<Notify>) -> Result<Client, OpenError
         None => options,
     };
     if let Some(file) = &url.creds {
-        options = options.credentials(&read(file)?).map_err(|error| unusable(file, &error))?;
+        options = options
+            .credentials(&read("creds", file)?)
+            .map_err(|error| unusable("creds", file, &error))?;
     }
     if let Some(file) = &url.nkey {
-        options = options.nkey(read(file)?.trim().to_owned());
+        options = options.nkey(read("nkey", file)?.trim().to_owned());
     }
     if let Some(file) = &url.ca {
-        read(file)?;
+        read("ca", file)?;
         options = options.add_root_certificates(file.clone());
     }
     if let (Some(cert), Some(key)) = (&url.cert, &url.key) {
-        read(cert)?;
-        read(key)?;
+        read("cert", cert)?;
+        read("key", key)?;
         options = options.add_client_certificate(cert.clone(), key.clone());
     }
     let connecting = options.require_tls(url.tls).connect(url.servers.clone());
-    let unreachable = |reason: String| OpenError::Unreachable { url: url.to_string(), reason };
+    let unreachable = |reason: String| {
+        let advice = advice(&reason, url);
+        OpenError::Unreachable { url: url.to_string(), reason, advice }
+    };
     match tokio::time::timeout(2 * CONNECT, connecting).await {
         Ok(connected) => connected.map_err(|error| unreachable(in_full(&error))),
         Err(_) => Err(unreachable("it does not answer".into())),
     }
+}
+
+fn advice(reason: &str, url: &StoreUrl) -> &'static str {
+    let of_login = ["authorization", "nkey", "nonce", "signing"];
+    if of_login.iter().any(|word| reason.contains(word)) {
+        return "check the user and password, creds= or nkey= in its address";
+    }
+    if url.tls || url.ca.is_some() {
+        return "start it, or correct the address; if it does not speak TLS, use nats://";
+    }
+    "start it, or correct the address"
 }
 
 /// Asked in its own words: older servers leave out what newer clients expect in the answer.
@@ -349,10 +369,10 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn read(file: &Path) -> Result<String, OpenError> {
-    std::fs::read_to_string(file).map_err(|error| unusable(file, &error))
+fn read(option: &'static str, file: &Path) -> Result<String, OpenError> {
+    std::fs::read_to_string(file).map_err(|error| unusable(option, file, &error))
 }
 
-fn unusable(file: &Path, error: &std::io::Error) -> OpenError {
-    OpenError::File { file: file.display().to_string(), reason: error.to_string() }
+fn unusable(option: &'static str, file: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::File { option, file: file.display().to_string(), reason: error.to_string() }
 }

@@ -248,7 +248,12 @@ impl Append<'_> {
         let context = &self.shared.nats.context;
         let sent = context.publish_with_headers(subject, headers, data).await;
         let acknowledged = async { sent?.await };
-        match tokio::time::timeout(ACKNOWLEDGE, acknowledged).await {
+        let acknowledged = tokio::time::timeout(ACKNOWLEDGE, acknowledged).await;
+        self.shared.note_taken(!matches!(
+            acknowledged.as_ref().map(|ack| ack.as_ref().map_err(PublishError::kind)),
+            Err(_) | Ok(Err(PublishErrorKind::StreamNotFound | PublishErrorKind::TimedOut))
+        ));
+        match acknowledged {
             Err(_) => Err(unknown("NATS did not acknowledge it in time")),
             Ok(Ok(ack)) => Ok(Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }),
             Ok(Err(error)) => match error.kind() {
@@ -256,7 +261,8 @@ impl Append<'_> {
                     Ok(Answer::WrongLast)
                 }
                 PublishErrorKind::StreamNotFound => {
-                    Err(AppendError::NotStored { reason: "NATS has no such stream now".into() })
+                    let reason = "the servers of NATS are choosing who leads".into();
+                    Err(AppendError::NotStored { reason })
                 }
                 PublishErrorKind::Other => match refusal(&error) {
                     Some(refusal) => refused(refusal),
@@ -302,7 +308,7 @@ impl Append<'_> {
         duplicate: bool,
         before: Progress,
     ) -> Result<Appended, AppendError> {
-        let told = |why: String| unknown(&format!("NATS has stored it, then {why}"));
+        let told = |why: String| unknown(&format!("its place is not known: {why}"));
         // A place that was taken before: the stream is another one.
         let taken = !duplicate && seq <= before.seq;
         if taken || self.shared.nats.connection() != before.connection {
@@ -327,7 +333,7 @@ impl Append<'_> {
             {
                 Ok(())
             }
-            Err(why) => Err(unknown(&format!("NATS has stored it, then {why}"))),
+            Err(why) => Err(unknown(&format!("its place is not known: {why}"))),
         }
     }
 

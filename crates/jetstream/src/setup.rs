@@ -61,11 +61,15 @@ pub(crate) fn limit(config: &mut stream::Config, retention: &Retention) {
 pub(crate) async fn ensure_stream(
     context: &Context,
     wanted: &stream::Config,
-    url: &StoreUrl,
+    config: &JetStreamConfig,
 ) -> Result<Info, OpenError> {
+    let url = &config.url;
     let failed = |reason: String| OpenError::Failed { url: url.to_string(), reason };
     let there = match context.get_stream(&wanted.name).await {
         Ok(stream) => stream.cached_info().clone(),
+        Err(error) if is_absent(&error) && !config.make => {
+            return Err(OpenError::Mismatch(format!("there is no hub {} at {url}", wanted.name)));
+        }
         Err(error) if is_absent(&error) => {
             tracing::info!(
                 stream = wanted.name,
@@ -74,7 +78,9 @@ pub(crate) async fn ensure_stream(
             );
             // Another node may be making it in this moment.
             let made = context.get_or_create_stream(wanted.clone()).await;
-            made.map_err(|error| failed(in_full(&error)))?.cached_info().clone()
+            let made =
+                made.map_err(|error| not_made(&in_full(&error), wanted.num_replicas, url))?;
+            made.cached_info().clone()
         }
         Err(error) => return Err(failed(in_full(&error))),
     };
@@ -85,7 +91,7 @@ pub(crate) async fn ensure_stream(
             "the stream {name} at {url} cannot hold a hub's log: {unfit}; name another hub in --store, as in nats://HOST/NAME"
         )));
     }
-    let differs = differs(&there.config, wanted);
+    let differs = differs(&there.config, wanted, url);
     if differs.is_empty() {
         if !wanted.allow_atomic_publish || there.config.allow_atomic_publish {
             return Ok(there);
@@ -111,7 +117,28 @@ pub(crate) async fn ensure_stream(
     }
     tracing::warn!(changed = differs.join(", "), "changing the hub's limits to this node's");
     let changed = context.update_stream(config).await;
-    changed.map_err(|error| failed(in_full(&error)))
+    let changed = changed.map_err(|error| not_made(&in_full(&error), wanted.num_replicas, url))?;
+    if url.replicas.is_some() {
+        for beside in ["KV_{}-state", "KV_{}-leases", "OBJ_{}-blobs"] {
+            let name = beside.replace("{}", &wanted.name);
+            let Ok(stream) = context.get_stream(&name).await else { continue };
+            let mut config = stream.cached_info().config.clone();
+            config.num_replicas = wanted.num_replicas;
+            context.update_stream(config).await.map_err(|error| failed(in_full(&error)))?;
+        }
+    }
+    Ok(changed)
+}
+
+/// The commonest reason in words that help.
+fn not_made(reason: &str, replicas: usize, url: &StoreUrl) -> OpenError {
+    let few = ["error code 10074", "error code 10005"].iter().any(|code| reason.contains(code));
+    if few {
+        return OpenError::Mismatch(format!(
+            "NATS at {url} has fewer than {replicas} servers with JetStream, which ?replicas={replicas} asks for: start more, or ask for fewer"
+        ));
+    }
+    OpenError::Failed { url: url.to_string(), reason: reason.into() }
 }
 
 pub(crate) fn is_absent(error: &jetstream::context::GetStreamError) -> bool {
@@ -143,7 +170,7 @@ fn unfit(there: &stream::Config, wanted: &stream::Config) -> Option<String> {
 }
 
 /// Which limits are others, in words.
-fn differs(there: &stream::Config, wanted: &stream::Config) -> Vec<String> {
+fn differs(there: &stream::Config, wanted: &stream::Config, url: &StoreUrl) -> Vec<String> {
     let mut differs = Vec::new();
     let mut compare = |what: &str, there: String, wanted: String| {
         if there != wanted {
@@ -156,6 +183,10 @@ fn differs(there: &stream::Config, wanted: &stream::Config) -> Vec<String> {
     compare("max_age", age(there.max_age), age(wanted.max_age));
     let window = |config: &stream::Config| format!("{:?}", config.duplicate_window);
     compare("idempotency_window", window(there), window(wanted));
+    if url.replicas.is_some() {
+        let replicas = |config: &stream::Config| config.num_replicas.to_string();
+        compare("replicas", replicas(there), replicas(wanted));
+    }
     differs
 }
 

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a reader or publisher waits for this node to catch up with the cluster.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(5);
+/// For so long a node that was refused says that it is not ready.
+const REFUSED: Duration = Duration::from_secs(3);
 /// Messages that one read looks at, at most, for those that it wants.
 const LOOKS: usize = 16_384;
 /// Until a server that is behind is asked again.
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) publishes: Semaphore,
     /// The tail is to begin anew.
     pub(crate) anew: Notify,
+    /// When the servers last took no event, and none since.
+    refused: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -90,6 +94,7 @@ impl Shared {
             reads: Semaphore::new(READS),
             publishes: Semaphore::new(PUBLISHES),
             anew: Notify::new(),
+            refused: Mutex::default(),
         })
     }
 
@@ -124,6 +129,19 @@ impl Shared {
         }
         let trouble = self.trouble.borrow().clone();
         trouble.or_else(|| (!self.is_sure()).then(|| "the connection to NATS is lost".into()))
+    }
+
+    /// What became of a publish.
+    pub(crate) fn note_taken(&self, taken: bool) {
+        let refused = (!taken).then(Instant::now);
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// Why events are not taken just now, if the last one was not.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = refused.is_some_and(|at| at.elapsed() < REFUSED);
+        lately.then(|| "the servers of NATS are choosing who leads".into())
     }
 
     /// Whether the connection is still the one by which the stream was made sure of.

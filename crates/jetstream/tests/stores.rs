@@ -62,6 +62,22 @@ async fn nodes_of_other_settings_are_refused_until_they_say_that_they_mean_it() 
 }
 
 #[tokio::test]
+async fn replicas_are_what_was_asked_for_or_a_plain_word() {
+    let hub = OLDEST.url("replicas");
+    let few = words(&open(&format!("{hub}?replicas=3"), Retention::default()).await.unwrap_err());
+    assert!(few.contains("fewer than 3 servers"), "{few}");
+    open(&hub, Retention::default()).await.unwrap();
+    let other = words(&open(&format!("{hub}?replicas=3"), Retention::default()).await.unwrap_err());
+    assert!(other.contains("replicas is 1 there and 3 here"), "{other}");
+    let cluster = NatsCluster::start(NatsVersion::Newest, 3, &NatsSetup::default());
+    let hub = cluster.url("replicas");
+    open(&hub, Retention::default()).await.unwrap();
+    let raised =
+        open(&format!("{hub}?replicas=3&update=true"), Retention::default()).await.unwrap();
+    assert_eq!(raised.extent().await.unwrap().1, 3);
+}
+
+#[tokio::test]
 async fn keys_outlive_no_event() {
     let mut brief = Retention::default();
     brief.limits.max_age = Some(60_000);
@@ -109,9 +125,13 @@ async fn who_has_to_log_in_does() {
     let guarded = NatsCluster::start(NatsVersion::Oldest, 1, &setup);
     let refused = words(&open(&guarded.url("x"), Retention::default()).await.unwrap_err());
     assert!(refused.contains("authorization"), "{refused}");
+    assert!(
+        refused.ends_with("check the user and password, creds= or nkey= in its address"),
+        "{refused}"
+    );
     let url = guarded.url("x").replace("nats://", "nats://hub:secret@");
     open(&url, Retention::default()).await.unwrap();
     let missing = format!("{}?creds=/nowhere/hub.creds", guarded.url("x"));
     let refused = words(&open(&missing, Retention::default()).await.unwrap_err());
-    assert!(refused.starts_with("cannot use /nowhere/hub.creds"), "{refused}");
+    assert!(refused.starts_with("cannot use creds=/nowhere/hub.creds"), "{refused}");
 }

@@ -54,7 +54,7 @@ impl Cli {
 pub(crate) enum Command {
     /// Serve the wall and the hub (what no command means)
     Serve(Box<ServeArgs>),
-    /// Look at a log, check it, back it up; while a server uses it, too
+    /// Look at a log, check it, back it up, while a server uses it, too; or copy it elsewhere
     #[command(subcommand)]
     Log(LogCommand),
     /// Print a settings file with every key, its meaning and its default

@@ -23,7 +23,8 @@ pub(crate) struct ServeArgs {
     pub(crate) data: Option<PathBuf>,
 
     /// Where events are kept: `disk` is durable, `memory` is gone when the server stops, and
-    /// `nats://HOST[:PORT][,HOST…][/HUB]` is a NATS JetStream that many servers share
+    /// `nats://HOST[:PORT][,HOST…][/HUB][?replicas=3&creds=FILE…]` is a NATS JetStream that many
+    /// servers share; docs/operate/cluster.md has its options
     #[arg(long, value_name = "STORE", env = "EVENTWALL_STORE", value_parser = store)]
     pub(crate) store: Option<Store>,
 

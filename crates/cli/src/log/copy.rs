@@ -130,7 +130,14 @@ impl Source {
                 Ok(Self { log: Arc::new(log), origin, state })
             }
             Place::Nats(url) => {
-                let log = JetStreamLog::open(settings.nats(url)).await?;
+                let config = JetStreamConfig { make: false, ..settings.nats(url) };
+                let log = JetStreamLog::open(config).await?;
+                if log.has_others().await.map_err(Failure::server)? {
+                    log.close().await;
+                    return Err(Failure::data(format!(
+                        "nodes use the hub {url}, or did ten seconds ago: stop them first, or what they take meanwhile would be missing"
+                    )));
+                }
                 let names = log.state().keys().await.map_err(Failure::server)?;
                 let (origin, state) = (log.origin(), values(&log.state(), names).await?);
                 Ok(Self { log: Arc::new(log), origin, state })

@@ -31,6 +31,11 @@ pub(crate) async fn log(command: LogCommand, rules: Vec<Rule>) -> Result<(), Fai
 
 /// Reads the whole log of a folder, whoever else uses it.
 fn look(folder: &std::path::Path) -> Result<Survey, Failure> {
+    if folder.to_string_lossy().contains("://") {
+        return Err(Failure::usage(
+            "this looks at folders only: for a hub in NATS there are `eventwall log copy` and the tools of NATS",
+        ));
+    }
     if !folder.join("log").is_dir() {
         return Err(Failure::data(format!(
             "there is no log in {}, or it may not be read: name a data directory",
