@@ -15,9 +15,12 @@ pub const PRESENCE_LEASE: Duration = Duration::from_secs(10);
 /// Nodes remembered.
 const MAX_NODES: usize = 1024;
 
+/// When it was said, and whom there are.
+type Said = (Instant, HashMap<Topic, u64>);
+
 /// What other nodes said.
 #[derive(Debug, Default)]
-pub(crate) struct Presence(Mutex<HashMap<String, (Instant, HashMap<Topic, u64>)>>);
+pub(crate) struct Presence(Mutex<HashMap<String, Said>>);
 
 impl Presence {
     /// A node says whom it has; this replaces what it said before.
@@ -38,7 +41,7 @@ impl Presence {
         fresh.filter_map(|(_, counts)| counts.get(topic)).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, HashMap<Topic, u64>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Said>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -95,7 +95,7 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
             let mut index = shared.index();
             index.left(state.first_sequence, state.bytes);
             let copied = index.runs.copied;
-            if index.taken == 0 {
+            if index.taken == 0 && !index.is_copy {
                 index.topics.unsure_up_to(copied);
             }
         }

@@ -21,6 +21,9 @@ use crate::{
 
 /// Positions without an event that are filled rather than stepped over.
 const FILL: u64 = 256;
+const MANY_RUNS: usize = 1024;
+/// The same where there are many runs already.
+const FILL_RATHER: u64 = 1 << 20;
 /// Messages on their way.
 const IN_FLIGHT: usize = 512;
 
@@ -97,7 +100,9 @@ impl JetStreamImport {
             self.next = span.first;
         }
         let missing = position.0.saturating_sub(self.next.0);
-        if missing > FILL {
+        // A list of very many runs would be slow, and too large for a key.
+        let fill = if self.runs.len() < MANY_RUNS { FILL } else { FILL_RATHER };
+        if missing > fill {
             self.runs.step(position, self.sent + 1);
             return Ok(());
         }
@@ -142,10 +147,10 @@ impl JetStreamImport {
         let rest = self.origin.epochs.spans()[self.spans..].to_vec();
         rest.iter().for_each(|span| self.runs.copy(span, self.sent + 1));
         let lost = self.origin.known.iter().map(|known| known.removed).max().unwrap_or_default();
-        let lost = lost.max(self.origin.forgotten);
+        let lost = lost.max(self.origin.forgotten).max(self.origin.unsure);
         self.runs.finish_copy(self.origin.end, self.sent + 1, lost);
         verify::put(&self.nats, &self.runs).await?;
-        let log = JetStreamLog::open(self.config).await.map_err(|error| error.to_string())?;
+        let log = JetStreamLog::open_copy(self.config).await.map_err(|error| error.to_string())?;
         log.recall(&self.origin).await?;
         log.close().await;
         Ok(())

@@ -21,7 +21,7 @@ use crate::{
     config::JetStreamConfig,
     follow::leave as leave_server,
     index::settings,
-    nats::{Nats, OpenError, in_full, last_raw},
+    nats::{Nats, OpenError, in_full, is_conflict, last_raw},
     runs::Mark,
     shared::{Shared, Witness},
     snapshot::Snapshot,
@@ -49,6 +49,9 @@ const LEARN: Duration = Duration::from_secs(15);
 const REFILLS: usize = 64;
 /// A snapshot that is larger is not believed.
 const SNAPSHOT_BYTES: usize = 1 << 30;
+
+/// Attempts to write what other nodes write, too.
+const TRIES: usize = 10;
 
 const LEADER: &str = "keeper";
 const POINTER: &str = "snapshot";
@@ -91,6 +94,19 @@ pub(crate) struct Node {
 /// What a round may take.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// Says that this node is there until the log is closed, whatever else it is busy with.
+pub(crate) async fn pulse(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !shared.is_closed() {
+        ticks.tick().await;
+        let live = shared.progress.borrow().live;
+        if live && let Err(why) = heartbeat(&shared, true).await {
+            tracing::debug!(why, "the other nodes do not hear of this one");
+        }
+    }
+}
+
 /// Keeps until the log is closed.
 pub(crate) async fn keep(shared: Arc<Shared>, keeper: Arc<tokio::sync::Mutex<Keeper>>) {
     let mut ticks = tokio::time::interval(TICK);
@@ -123,13 +139,13 @@ impl Keeper {
             self.lease = None;
             return Ok(());
         }
+        let generation = shared.progress.borrow().generation;
         self.begin_anew(shared);
         self.look(shared).await?;
         refill(shared).await?;
-        heartbeat(shared, true).await?;
         self.lead(shared).await?;
         if self.lease.is_some() {
-            self.tidy(shared, thorough).await?;
+            self.tidy(shared, generation, thorough).await?;
         }
         Ok(())
     }
@@ -155,12 +171,10 @@ impl Keeper {
         };
         let (listed, _) = list(&shared.nats).await?;
         let known = shared.index().runs.clone();
-        if let Some(listed) = listed.filter(|listed| !listed.says_the_same(&known)) {
-            if listed.agrees(&known, taken) {
-                shared.index().adopt(listed);
-            } else {
-                shared.anew.notify_one();
-            }
+        let changed = listed.filter(|listed| !listed.says_the_same(&known));
+        if changed.is_some_and(|listed| !shared.adopts(listed, &known, taken)) {
+            shared.anew.notify_one();
+            return Err("the stream is not what this node takes it for".into());
         }
         let stuck = taken < state.last_sequence;
         self.behind = match self.behind {
@@ -193,7 +207,12 @@ impl Keeper {
         Ok(())
     }
 
-    async fn tidy(&mut self, shared: &Shared, thorough: bool) -> Result<(), String> {
+    async fn tidy(
+        &mut self,
+        shared: &Shared,
+        generation: u64,
+        thorough: bool,
+    ) -> Result<(), String> {
         let (runs, mark) = {
             let index = shared.index();
             (index.runs.clone(), index.mark)
@@ -204,7 +223,7 @@ impl Keeper {
             note_seen(&shared.nats, &runs, mark).await?;
             self.snapshot(shared).await?;
         }
-        self.delete_erased(shared).await?;
+        self.delete_erased(shared, generation).await?;
         let nodes = nodes(shared).await?;
         let mine = digest(&settings(shared.index().topics.retention()));
         let differ = nodes.iter().any(|node| node.settings != mine);
@@ -221,8 +240,9 @@ impl Keeper {
             return Ok(());
         }
         let alone = nodes.len() <= 1;
-        let slowest = nodes.iter().map(|node| node.seq).min().unwrap_or(mark.seq);
-        self.purge(shared, slowest, thorough && alone).await
+        let others = nodes.iter().filter(|node| node.name != shared.node);
+        let slowest = others.map(|node| node.seq).min().unwrap_or(u64::MAX);
+        self.purge(shared, (slowest, generation), thorough && alone).await
     }
 
     pub(crate) async fn snapshot(&mut self, shared: &Shared) -> Result<(), String> {
@@ -245,13 +265,14 @@ impl Keeper {
     }
 
     /// Erased events leave the servers' disks; also if the node that erased them did not come to it.
-    async fn delete_erased(&mut self, shared: &Shared) -> Result<(), String> {
+    async fn delete_erased(&mut self, shared: &Shared, generation: u64) -> Result<(), String> {
         let erased = {
             let index = shared.index();
             self.deleted.retain(|position| index.is_erased(*position));
             index.erased_but(&self.deleted, PURGES)
         };
         for position in erased {
+            shared.still(generation)?;
             delete(shared, position).await?;
             self.deleted.insert(position);
         }
@@ -259,7 +280,12 @@ impl Keeper {
     }
 
     /// Removes what was hidden a while ago, and every node has taken in.
-    async fn purge(&mut self, shared: &Shared, slowest: u64, now: bool) -> Result<(), String> {
+    async fn purge(
+        &mut self,
+        shared: &Shared,
+        (slowest, generation): (u64, u64),
+        now: bool,
+    ) -> Result<(), String> {
         let ripe = self.hidden.as_ref().is_some_and(|(at, ..)| at.elapsed() > RIPE);
         if now || self.hidden.is_none() {
             let taken = shared.index().taken;
@@ -289,6 +315,7 @@ impl Keeper {
                 let index = shared.index();
                 (shared.nats.subjects.of_topic(&topic), index.runs.sequence(upto))
             };
+            shared.still(generation)?;
             let purge = shared.nats.stream.purge().filter(subject).sequence(seq + 1);
             purge.await.map_err(|error| in_full(&error))?;
             self.purged.insert(topic, upto);
@@ -353,7 +380,7 @@ async fn refill(shared: &Shared) -> Result<(), String> {
             let placed: Vec<_> =
                 read.messages.into_iter().filter_map(|message| index.placed(message)).collect();
             let end = if read.complete { index.end } else { Position::START };
-            index.refill(which, &placed, end.max(last.unwrap_or_default()));
+            index.refill((which, after), &placed, end.max(last.unwrap_or_default()));
         }
     }
     Ok(())
@@ -416,19 +443,28 @@ const SETTINGS: &str = "settings";
 pub(crate) async fn agree(nats: &Nats, config: &JetStreamConfig) -> Result<(), OpenError> {
     let failed = |reason: String| OpenError::Failed { url: config.url.to_string(), reason };
     let mine = settings(&config.retention);
-    let theirs = nats.state.get(SETTINGS).await.map_err(|error| failed(in_full(&error)))?;
-    let theirs = theirs.map(|value| String::from_utf8_lossy(&value).into_owned());
-    match theirs {
-        Some(theirs) if theirs == mine => Ok(()),
-        Some(_) if !config.url.update => Err(OpenError::Mismatch(format!(
-            "the hub {} keeps topics by other limits than this node's max_events_per_topic, keep and [[retention]]: start it with the same settings as the other nodes, or add ?update=true to --store to change the hub's",
-            nats.hub
-        ))),
-        _ => {
-            let put = nats.state.put(SETTINGS, mine.into()).await;
-            put.map(drop).map_err(|error| failed(in_full(&error)))
+    for _ in 0..TRIES {
+        let stored = nats.value(SETTINGS).await.map_err(failed)?;
+        let revision = stored.as_ref().map_or(0, |(_, revision)| *revision);
+        let theirs = stored.map(|(value, _)| String::from_utf8_lossy(&value).into_owned());
+        match theirs {
+            Some(theirs) if theirs == mine => return Ok(()),
+            Some(_) if !config.url.update => {
+                return Err(OpenError::Mismatch(format!(
+                    "the hub {} keeps topics by other limits than this node's max_events_per_topic, keep and [[retention]]: start it with the same settings as the other nodes, or add ?update=true to --store to change the hub's",
+                    nats.hub
+                )));
+            }
+            _ => {}
+        }
+        match nats.state.update(SETTINGS, mine.clone().into(), revision).await {
+            Ok(_) => return Ok(()),
+            // Another node says its own in this moment: perhaps the same.
+            Err(error) if is_conflict(&error) => {}
+            Err(error) => return Err(failed(in_full(&error))),
         }
     }
+    Err(failed("the hub's settings do not stand still".into()))
 }
 
 /// From now on other limits hold, for all nodes.

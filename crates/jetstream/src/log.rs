@@ -21,7 +21,7 @@ use crate::{
     ephemera::Whispers,
     follow::{Session, begin, follow},
     index::{Index, View},
-    keeper::{self, Keeper, keep},
+    keeper::{self, Keeper, keep, pulse},
     nats::{Nats, OpenError},
     publish::append,
     recount::recount,
@@ -51,11 +51,21 @@ impl JetStreamLog {
     /// If the servers cannot be reached, or what is there cannot be used; in words for whoever
     /// started the node.
     pub async fn open(config: JetStreamConfig) -> Result<Self, OpenError> {
+        Self::open_as(config, false).await
+    }
+
+    /// A hub that was just copied, and will be told what its origin knew.
+    pub(crate) async fn open_copy(config: JetStreamConfig) -> Result<Self, OpenError> {
+        Self::open_as(config, true).await
+    }
+
+    async fn open_as(config: JetStreamConfig, is_copy: bool) -> Result<Self, OpenError> {
         let nats = Nats::open(&config).await?;
         let failed = |reason: String| OpenError::Failed { url: config.url.to_string(), reason };
-        keeper::agree(&nats, &config).await?;
+        agree(&nats, &config).await?;
         let clocks = config.clocks();
-        let index = Index::new(config.retention.clone(), Runs::new(String::new()), clocks);
+        let mut index = Index::new(config.retention.clone(), Runs::new(String::new()), clocks);
+        index.is_copy = is_copy;
         let shared = Shared::new(nats, index);
         let session = catch_up(&shared).await.map_err(failed)?;
         // Whoever came in the same moment, and thought to be alone too, is noticed before anybody is
@@ -67,9 +77,21 @@ impl JetStreamLog {
         let keeper = Arc::new(Mutex::new(keeper));
         let tasks = vec![
             tokio::spawn(follow(shared.clone(), session)),
+            tokio::spawn(pulse(shared.clone())),
             tokio::spawn(keep(shared.clone(), keeper.clone())),
         ];
         Ok(Self { shared, keeper, tasks })
+    }
+}
+
+/// Makes sure of common settings; servers that have just been told of a stream need a moment.
+async fn agree(nats: &Nats, config: &JetStreamConfig) -> Result<(), OpenError> {
+    let mut tries = 0;
+    loop {
+        match keeper::agree(nats, config).await {
+            Err(OpenError::Failed { .. }) if tries < TRIES => tries += 1,
+            agreed => return agreed,
+        }
     }
 }
 
@@ -150,8 +172,9 @@ impl JetStreamLog {
     pub(crate) async fn recall(&self, origin: &Origin) -> Result<(), String> {
         {
             let mut index = self.shared.index();
-            origin.known.iter().for_each(|known| index.topics.learn(known.clone()));
+            origin.known.iter().for_each(|known| index.topics.learn_of_origin(known));
             index.topics.forget_up_to(origin.forgotten);
+            index.topics.unsure_up_to(origin.unsure);
         }
         self.keeper.lock().await.snapshot(&self.shared).await
     }

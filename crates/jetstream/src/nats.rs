@@ -156,6 +156,11 @@ impl Nats {
         })
     }
 
+    /// How long the servers remember keys, in milliseconds.
+    pub(crate) fn key_window(&self) -> Millis {
+        u64::try_from(self.wanted.duplicate_window.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Counts the connections that there were.
     pub(crate) fn connection(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::SeqCst)
@@ -167,6 +172,11 @@ impl Nats {
 
     /// Makes the stream again, if somebody has removed it.
     pub(crate) async fn restore(&self) -> Result<(), String> {
+        for (name, lease) in [("state", Duration::ZERO), ("leases", LEASE)] {
+            bucket(&self.context, format!("{}-{name}", self.hub), lease, self.wanted.num_replicas)
+                .await?;
+        }
+        objects(&self.context, format!("{}-blobs", self.hub), self.wanted.num_replicas).await?;
         for look in 0..LOOKS {
             match self.context.get_stream(&self.hub).await {
                 Err(error) if is_absent(&error) => {}
@@ -177,11 +187,6 @@ impl Nats {
             }
         }
         tracing::warn!(stream = self.hub, "the stream is gone: making a new one");
-        for (name, lease) in [("state", Duration::ZERO), ("leases", LEASE)] {
-            bucket(&self.context, format!("{}-{name}", self.hub), lease, self.wanted.num_replicas)
-                .await?;
-        }
-        objects(&self.context, format!("{}-blobs", self.hub), self.wanted.num_replicas).await?;
         let mut wanted = self.wanted.clone();
         wanted.allow_atomic_publish = self.atomic;
         let made = self.context.get_or_create_stream(wanted).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{
     HeaderMap,
-    header::{NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
+    header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
     jetstream::{
         self, ErrorCode,
         context::{PublishError, PublishErrorKind},
@@ -15,24 +15,25 @@ use async_nats::{
 };
 use bytes::Bytes;
 use eventwall_log::{
-    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, MAX_FIELD_BYTES, NewEvent,
-    Resolution, Topic, kit::last_id,
+    AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, Filter, MAX_FIELD_BYTES,
+    NewEvent, Resolution, Topic, kit::last_id, system_time,
 };
 
 use tokio::time::Instant;
 
 use crate::{
     message::{self, Keyed},
-    nats::{ACKNOWLEDGE, in_full},
-    shared::{Progress, Shared},
+    nats::{ACKNOWLEDGE, if_there, in_full},
+    shared::{Progress, Shared, Witness},
+    source::Want,
 };
 
 /// Attempts to meet a condition while the last event of a topic is in doubt.
 const TRIES: usize = 5;
 /// Until what is in process with the same key is stored, or not.
 const IN_PROCESS: Duration = Duration::from_millis(20);
-/// Attempts to learn whether a key was used.
-const PROBES: usize = 100;
+/// What is looked at at once for a key.
+const STEP: (usize, usize) = (4096, 4 << 20);
 /// Events that the servers take as one unit.
 const UNIT: usize = 1000;
 /// What a message takes beside payload and headers: the subject, and the words of the protocol.
@@ -94,18 +95,18 @@ impl Append<'_> {
         let topic = &self.events[0].topic;
         let began = Instant::now();
         let mut tries = 0;
-        // A repeat is answered as the first time, whatever the condition says by now.
-        if expected.is_some() && self.keyed.is_some() {
-            let before = *self.shared.progress.borrow();
-            if let Some(seq) = self.probe().await? {
-                return self.stored(seq, true, before).await;
-            }
-        }
         while tries < TRIES {
             let last = match expected {
                 Some(expected) => match self.expected(topic, expected).await? {
                     Ok(seq) => Some(seq),
-                    Err(last) => return Err(AppendError::Condition { last }),
+                    // A repeat is answered as the first time, whatever the condition says by now.
+                    Err(last) => {
+                        let before = *self.shared.progress.borrow();
+                        return match self.find().await? {
+                            Some(seq) => self.stored(seq, true, before).await,
+                            None => Err(AppendError::Condition { last }),
+                        };
+                    }
                 },
                 None => None,
             };
@@ -114,7 +115,7 @@ impl Append<'_> {
                 Answer::Stored { seq, duplicate } => {
                     return self.stored(seq, duplicate, before).await;
                 }
-                Answer::Used => match self.probe().await? {
+                Answer::Used => match self.find().await? {
                     Some(seq) => return self.stored(seq, true, before).await,
                     // Its window has just ended.
                     None => tries += 1,
@@ -185,7 +186,12 @@ impl Append<'_> {
         // What is hidden or erased may be in the stream still, or not.
         let subject = self.shared.nats.subjects.of_topic(topic);
         let there = self.shared.nats.last_of(&subject).await.map_err(stopped)?;
-        Ok(if there <= seq { Ok(there) } else { Err(self.last(topic)) })
+        if there <= seq {
+            return Ok(Ok(there));
+        }
+        // There is a newer one.
+        self.shared.catch_up().await.map_err(stopped)?;
+        Ok(Err(self.last(topic)))
     }
 
     fn headers(&self, n: usize, last: Option<u64>) -> HeaderMap {
@@ -226,19 +232,42 @@ impl Append<'_> {
         self.send_first(self.headers(0, last)).await
     }
 
-    /// Whether the key was used before, and where: asked by a repeat of the first event under a
-    /// condition that never holds. The servers look for repeats first.
-    async fn probe(&self) -> Result<Option<u64>, AppendError> {
-        let mut headers = self.headers(0, None);
-        headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, "none-that-there-is");
-        for _ in 0..PROBES {
-            match self.send_first(headers.clone()).await? {
-                Answer::Stored { seq, duplicate: true } => return Ok(Some(seq)),
-                Answer::InProcess => tokio::time::sleep(IN_PROCESS).await,
-                _ => return Ok(None),
+    /// Where the event is, or the first of the batch, that the key was used for: among the newest, or
+    /// among its topic's. The servers are not asked by a repeat: where a condition refuses it, some
+    /// remember the key as used.
+    async fn find(&self) -> Result<Option<u64>, AppendError> {
+        let Some((key, _)) = self.keyed else { return Ok(None) };
+        let stopped = |reason| AppendError::Stopped { reason };
+        let topic = &self.events[0].topic;
+        let of = (&*key.scope, &*key.key);
+        let (at_hand, after) = {
+            let index = self.shared.index();
+            (index.find_key(topic, of).map(|at| index.runs.sequence(at)), index.recent_after())
+        };
+        if at_hand.is_some() {
+            return Ok(at_hand);
+        }
+        let filter = Filter::topics([topic.clone()]);
+        let want = Want::of(&filter, &self.shared.nats);
+        let since = system_time().saturating_sub(self.shared.nats.key_window());
+        let Some(mut from) = self.shared.first_since(since).await.map_err(stopped)? else {
+            return Ok(None);
+        };
+        loop {
+            let read =
+                self.shared.stretch(&want, from, STEP, Witness::Ask).await.map_err(stopped)?;
+            let index = self.shared.index();
+            for message in &read.messages {
+                from = message.mark.seq + 1;
+                if message.is_of_key(of) {
+                    return Ok(Some(message.mark.seq));
+                }
+            }
+            // The rest was looked at already.
+            if read.complete || index.runs.position(from) > after {
+                return Ok(None);
             }
         }
-        Err(unknown("NATS is still busy with the same key"))
     }
 
     async fn send_first(&self, headers: HeaderMap) -> Result<Answer, AppendError> {
@@ -255,11 +284,9 @@ impl Append<'_> {
         ));
         match acknowledged {
             Err(_) => Err(unknown("NATS did not acknowledge it in time")),
-            Ok(Ok(ack)) => Ok(Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }),
+            Ok(Ok(ack)) => Ok(taken(&ack)),
             Ok(Err(error)) => match error.kind() {
-                PublishErrorKind::WrongLastSequence | PublishErrorKind::WrongLastMessageId => {
-                    Ok(Answer::WrongLast)
-                }
+                PublishErrorKind::WrongLastSequence => Ok(Answer::WrongLast),
                 PublishErrorKind::StreamNotFound => {
                     let reason = "the servers of NATS are choosing who leads".into();
                     Err(AppendError::NotStored { reason })
@@ -346,12 +373,12 @@ impl Append<'_> {
     async fn repeated(&self, seq: u64) -> Result<Appended, AppendError> {
         let fingerprint = self.keyed.map(|(_, fingerprint)| *fingerprint);
         let stopped = |reason| AppendError::Stopped { reason };
-        match self.shared.nats.stream.get_raw_message(seq).await {
-            Ok(message) if message::fingerprint(&message.headers) != fingerprint => {
-                return Err(AppendError::KeyReused);
-            }
-            // What is gone by now cannot be compared.
-            _ => {}
+        let first = if_there(self.shared.nats.stream.get_raw_message(seq).await);
+        // What is gone by now cannot be compared.
+        if let Some(message) = first.map_err(stopped)?
+            && message::fingerprint(&message.headers) != fingerprint
+        {
+            return Err(AppendError::KeyReused);
         }
         self.shared.reach(seq).await.map_err(stopped)?;
         let last = seq + self.events.len() as u64 - 1;
@@ -359,9 +386,17 @@ impl Append<'_> {
     }
 }
 
+fn taken(ack: &PublishAck) -> Answer {
+    // A repeat of what some servers have not stored yet has no place.
+    if ack.duplicate && ack.sequence == 0 {
+        return Answer::InProcess;
+    }
+    Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }
+}
+
 fn unit_answer(payload: &[u8]) -> Result<Answer, AppendError> {
     match serde_json::from_slice::<Response<PublishAck>>(payload) {
-        Ok(Response::Ok(ack)) => Ok(Answer::Stored { seq: ack.sequence, duplicate: ack.duplicate }),
+        Ok(Response::Ok(ack)) => Ok(taken(&ack)),
         Ok(Response::Err { error }) => refused(&error),
         Err(error) => Err(unknown(&format!("NATS answered what is no acknowledgement: {error}"))),
     }

@@ -1,7 +1,9 @@
 //! Counts what topics hold by other limits than before: reads what the stream has, in the background; until that is done, changed limits act on older events as newer ones come.
 
+use std::collections::HashMap;
+
 use eventwall_log::{
-    Entry, Filter, Keep, Limits, Topic,
+    Entry, Filter, Keep, Limits, Position, Topic,
     kit::{Bucket, Topics},
 };
 
@@ -14,9 +16,12 @@ use crate::{
 /// What is read at once.
 const STEP: (usize, usize) = (4096, 4 << 20);
 
-/// What is held of the topics that are counted, oldest first.
+/// What is held of the topics that are counted, oldest first, in no more buckets than are exact enough.
 #[derive(Default)]
-struct Held(Vec<(Topic, Bucket)>);
+struct Held(HashMap<Topic, Vec<Bucket>>);
+
+/// Buckets of a topic; beyond, two and two become one.
+const MOST_BUCKETS: usize = 256;
 
 impl Held {
     fn add(&mut self, topics: &Topics, entry: &Entry) {
@@ -25,10 +30,26 @@ impl Held {
         let counted = keep == Keep::All && (max_events.is_some() || max_bytes.is_some());
         if counted && topics.shows(&record.topic, record.position) {
             let bytes = record.cost() as u64;
-            let bucket = Bucket { last: record.position, events: 1, bytes };
-            self.0.push((record.topic.clone(), bucket));
+            let buckets = self.0.entry(record.topic.clone()).or_default();
+            buckets.push(Bucket { last: record.position, events: 1, bytes });
+            if buckets.len() > MOST_BUCKETS {
+                *buckets = buckets.chunks(2).map(together).collect();
+            }
         }
     }
+
+    fn into_buckets(self) -> impl Iterator<Item = (Topic, Bucket)> {
+        let of_topic = |(topic, buckets): (Topic, Vec<Bucket>)| {
+            buckets.into_iter().map(move |bucket| (topic.clone(), bucket))
+        };
+        self.0.into_iter().flat_map(of_topic)
+    }
+}
+
+fn together(buckets: &[Bucket]) -> Bucket {
+    let sum = |of: fn(&Bucket) -> u64| buckets.iter().map(of).sum();
+    let last = buckets.last().map_or(Position::START, |bucket| bucket.last);
+    Bucket { last, events: sum(|bucket| bucket.events), bytes: sum(|bucket| bucket.bytes) }
 }
 
 /// Everything that is there, by the limits that hold now.
@@ -36,8 +57,10 @@ pub(crate) async fn recount(shared: &Shared) -> Result<(), String> {
     // Not heads only: limits may be on bytes.
     let want = Want::of(&Filter::All, &shared.nats);
     let (mut held, mut from) = (Held::default(), shared.index().first_seq);
+    let generation = shared.progress.borrow().generation;
     loop {
         let read = shared.stretch(&want, from, STEP, Witness::Ask).await?;
+        shared.still(generation)?;
         let mut index = shared.index();
         for message in read.messages {
             from = message.mark.seq + 1;
@@ -61,13 +84,13 @@ fn finish(index: &mut Index, mut held: Held, from: u64) -> Result<(), String> {
         held.add(&index.topics, &entry);
     }
     let retention = index.topics.retention().clone();
-    index.topics.set_retention(retention, held.0.into_iter());
+    index.topics.set_retention(retention, held.into_buckets());
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use eventwall_log::{Fields, Position, Record, Retention, Rule};
+    use eventwall_log::{Fields, Record, Retention, Rule};
 
     use super::*;
 
@@ -96,6 +119,6 @@ mod tests {
         for entry in [event("short", 1), event("short", 3), event("other", 2)] {
             held.add(&topics, &entry);
         }
-        assert_eq!(held.0.iter().map(|(_, b)| b.last.0).collect::<Vec<_>>(), [3]);
+        assert_eq!(held.into_buckets().map(|(_, b)| b.last.0).collect::<Vec<_>>(), [3]);
     }
 }

@@ -8,8 +8,8 @@ use eventwall_log::{Epoch, EpochSpan, Epochs, Position};
 
 /// Far beyond whatever any node may have shown of a run that broke.
 const SKIP: u64 = 1 << 20;
-/// Runs remembered; an id of an older one is unknown.
-const MAX_RUNS: usize = 1024;
+/// Runs remembered by name; ids of older ones are unknown, their events are not.
+const MAX_RUNS: usize = 8192;
 
 /// Sequences without a break, under one epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +160,32 @@ impl Runs {
         }
         self.runs.push(Run { epoch: Epoch::random(), first, seq: after + 1, last: None });
         if self.runs.len() > MAX_RUNS {
-            self.runs.remove(0);
+            self.forget_oldest();
         }
+    }
+
+    /// The oldest run gives up its name, and its messages go over to the next; unless positions were
+    /// stepped over between them.
+    fn forget_oldest(&mut self) {
+        let [oldest, next, ..] = &self.runs[..] else { return };
+        let ends = Position(oldest.first.0 + (next.seq - oldest.seq));
+        let (first, seq) = (oldest.first, oldest.seq);
+        if ends == next.first {
+            (self.runs[1].first, self.runs[1].seq) = (first, seq);
+        } else if seq < next.seq {
+            return;
+        }
+        self.runs.remove(0);
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The first sequence of the open run: all before it were there once.
+    pub(crate) fn open_seq(&self) -> u64 {
+        self.runs.last().map_or(1, |run| run.seq)
     }
 
     /// Whether what was known by `older` up to a sequence is so still.

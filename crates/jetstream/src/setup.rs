@@ -13,9 +13,13 @@ use eventwall_log::Retention;
 
 use crate::{
     config::{JetStreamConfig, StoreUrl},
-    nats::{OpenError, in_full},
+    nats::{OpenError, in_full, last_raw},
     subject::Subjects,
 };
+
+/// How often it is asked whether a stream has a leader, beside what each question may take.
+const LED_TRIES: u32 = 10;
+const LED_AGAIN: Duration = Duration::from_millis(200);
 
 /// The stream that a hub of these settings needs.
 pub(crate) fn wanted(
@@ -125,18 +129,36 @@ pub(crate) async fn ensure_stream(
             let mut config = stream.cached_info().config.clone();
             config.num_replicas = wanted.num_replicas;
             context.update_stream(config).await.map_err(|error| failed(in_full(&error)))?;
+            led(context, &name).await.map_err(failed)?;
         }
+        led(context, &wanted.name).await.map_err(failed)?;
     }
     Ok(changed)
+}
+
+/// Waits until a stream is led by somebody again: with more replicas, it is chosen anew.
+async fn led(context: &Context, name: &str) -> Result<(), String> {
+    let stream = context.get_stream_no_info(name).await.map_err(|error| in_full(&error))?;
+    let mut tries = 0;
+    loop {
+        // Only who leads answers this.
+        match last_raw(&stream, ">").await {
+            Ok(_) => return Ok(()),
+            Err(why) if tries == LED_TRIES => return Err(why),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(LED_AGAIN).await;
+    }
 }
 
 /// The commonest reason in words that help.
 fn not_made(reason: &str, replicas: usize, url: &StoreUrl) -> OpenError {
     let few = ["error code 10074", "error code 10005"].iter().any(|code| reason.contains(code));
     if few {
-        return OpenError::Mismatch(format!(
-            "NATS at {url} has fewer than {replicas} servers with JetStream, which ?replicas={replicas} asks for: start more, or ask for fewer"
-        ));
+        let reason = format!(
+            "it has fewer than {replicas} servers that are ready, which ?replicas={replicas} needs: start more, wait for them, or ask for fewer"
+        );
+        return OpenError::Failed { url: url.to_string(), reason };
     }
     OpenError::Failed { url: url.to_string(), reason: reason.into() }
 }

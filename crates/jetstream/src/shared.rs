@@ -202,7 +202,7 @@ impl Shared {
 
     /// Goes by a newer list, if what is known holds by it; `false` if it does not. The tail may have
     /// been faster.
-    fn adopts(&self, listed: Runs, known: &Runs, seq: u64) -> bool {
+    pub(crate) fn adopts(&self, listed: Runs, known: &Runs, seq: u64) -> bool {
         let mut index = self.index();
         if index.runs != *known {
             return true;
@@ -212,6 +212,13 @@ impl Shared {
             index.adopt(listed);
         }
         agrees
+    }
+
+    /// Whether what is known is what it was.
+    pub(crate) fn still(&self, generation: u64) -> Result<(), String> {
+        let now = *self.progress.borrow();
+        let same = now.live && now.generation == generation && self.is_sure();
+        if same { Ok(()) } else { Err("the stream is looked at anew".into()) }
     }
 
     /// Waits while what is known is being read anew.

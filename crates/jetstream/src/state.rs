@@ -61,9 +61,9 @@ impl State for JetStreamState {
             match self.0.update(&key, Bytes::from(value), expected).await {
                 Ok(revision) => Ok(revision),
                 Err(error) if is_conflict(&error) => {
-                    let now = self.0.entry(&key).await;
-                    let now = now.map_err(|error| StateError::Io(in_full(&error)))?;
-                    Err(StateError::Conflict(now.map_or(0, |entry| entry.revision)))
+                    let subject = format!("$KV.{}.{key}", self.0.name);
+                    let now = last_raw(&self.0.stream, &subject).await.map_err(StateError::Io)?;
+                    Err(StateError::Conflict(now.map_or(0, |message| message.sequence)))
                 }
                 Err(error) => Err(StateError::Io(in_full(&error))),
             }

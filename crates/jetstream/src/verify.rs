@@ -124,21 +124,30 @@ async fn judge(
     marks.sort_unstable();
     marks.dedup();
     let shown = shown.max(runs.position(marks.last().map_or(0, |mark| mark.seq)));
-    if let Some(good) = last_good(nats, &marks, info).await? {
+    if let Some(good) = last_good(nats, &marks, (&runs, info)).await? {
         tracing::warn!(
             after = good,
             "the stream is not what it was: messages that it had acknowledged are gone. A new epoch begins, and subscribers are told of a gap"
         );
         runs.break_after(good, shown);
     } else if alone {
-        runs.begin(info.state.last_sequence);
+        let last = info.state.last_sequence;
+        runs.begin(last);
+        if let Some(message) = if_there(nats.stream.get_raw_message(last).await)? {
+            runs.seen = Mark { seq: last, time: message.time.unix_timestamp_nanos() };
+        }
     }
     Ok(runs)
 }
 
 /// The last sequence up to which the stream is surely what was seen, if it is not so throughout.
-async fn last_good(nats: &Nats, marks: &[Mark], info: &Info) -> Result<Option<u64>, String> {
-    let mut differs = false;
+async fn last_good(
+    nats: &Nats,
+    marks: &[Mark],
+    (runs, info): (&Runs, &Info),
+) -> Result<Option<u64>, String> {
+    // An epoch began beyond what there is now.
+    let mut differs = runs.open_seq() > info.state.last_sequence + 1;
     for mark in marks.iter().rev().filter(|mark| mark.seq > 0) {
         if mark.seq > info.state.last_sequence {
             differs = true;

@@ -65,7 +65,7 @@ async fn nodes_of_other_settings_are_refused_until_they_say_that_they_mean_it() 
 async fn replicas_are_what_was_asked_for_or_a_plain_word() {
     let hub = OLDEST.url("replicas");
     let few = words(&open(&format!("{hub}?replicas=3"), Retention::default()).await.unwrap_err());
-    assert!(few.contains("fewer than 3 servers"), "{few}");
+    assert!(few.contains("fewer than 3 servers that are ready"), "{few}");
     open(&hub, Retention::default()).await.unwrap();
     let other = words(&open(&format!("{hub}?replicas=3"), Retention::default()).await.unwrap_err());
     assert!(other.contains("replicas is 1 there and 3 here"), "{other}");

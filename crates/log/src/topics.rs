@@ -63,6 +63,8 @@ pub struct Origin {
     pub known: Vec<Known>,
     /// Of topics that are not known, events may have been lost up to here.
     pub forgotten: Position,
+    /// Of any topic, events may have been lost up to here.
+    pub unsure: Position,
 }
 
 /// One topic.
@@ -420,11 +422,9 @@ impl Topics {
         let known = known.map(|mut known| {
             // A copy counts what it holds by limits of its own.
             known.held.clear();
-            known.removed = known.removed.max(unsure.min(known.reach.last));
             known
         });
-        let known = known.collect();
-        Origin { epochs: epochs.clone(), end, known, forgotten: forgotten.max(unsure) }
+        Origin { epochs: epochs.clone(), end, known: known.collect(), forgotten, unsure }
     }
 
     /// Takes in what was remembered of a topic elsewhere, by the same limits, at a later point of
@@ -438,6 +438,17 @@ impl Topics {
             if let Some(buckets) = &mut state.buckets {
                 **buckets = known.held.into_iter().collect();
             }
+        });
+        self.forget_excess();
+    }
+
+    /// As [`Topics::learn`], of a log that this one was copied from: what is held is counted already.
+    pub fn learn_of_origin(&mut self, known: &Known) {
+        self.enter(&known.topic);
+        self.change(&known.topic, |state| {
+            state.last = state.last.max(known.reach.last);
+            state.hidden = state.hidden.max(known.reach.hidden);
+            state.removed = state.removed.max(known.removed);
         });
         self.forget_excess();
     }

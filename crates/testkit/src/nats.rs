@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{DEADLINE, Proxy};
+use crate::{DEADLINE, Proxy, until};
 
 /// Which nats-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +101,26 @@ impl NatsCluster {
         cluster.servers.iter_mut().for_each(Nats::spawn);
         if !setup.no_jetstream {
             cluster.servers.iter().for_each(Nats::wait);
+            cluster.wait_for_each_other();
         }
         cluster
+    }
+
+    /// Until they can store something together.
+    fn wait_for_each_other(&self) {
+        let count = self.servers.len();
+        let stream = format!(
+            "{{\"name\":\"probe\",\"subjects\":[\"probe\"],\"retention\":\"limits\",\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":-1,\"storage\":\"memory\",\"discard\":\"old\",\"num_replicas\":{count}}}"
+        );
+        let first = &self.servers[0];
+        if first.needs_login() {
+            return;
+        }
+        until("the servers know each other", || {
+            let made = first.ask_with("$JS.API.STREAM.CREATE.probe", &stream);
+            made.is_some_and(|made| made["error"].is_null())
+        });
+        let _ = first.ask("$JS.API.STREAM.DELETE.probe");
     }
 
     /// Cuts one server off from the others, or holds what it and they say to each other.
@@ -172,10 +190,19 @@ impl Nats {
     /// Asks it something without a body.
     #[must_use]
     pub fn ask(&self, subject: &str) -> Option<serde_json::Value> {
+        self.ask_with(subject, "")
+    }
+
+    fn needs_login(&self) -> bool {
+        std::fs::read_to_string(&self.config).unwrap().contains("authorization")
+    }
+
+    fn ask_with(&self, subject: &str, body: &str) -> Option<serde_json::Value> {
         let mut stream = TcpStream::connect(self.addr).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         let ask = format!(
-            "CONNECT {{\"verbose\":false}}\r\nSUB probe 1\r\nPUB {subject} probe 0\r\n\r\n"
+            "CONNECT {{\"verbose\":false}}\r\nSUB probe 1\r\nPUB {subject} probe {}\r\n{body}\r\n",
+            body.len()
         );
         stream.write_all(ask.as_bytes()).ok()?;
         let mut lines = BufReader::new(stream).lines();

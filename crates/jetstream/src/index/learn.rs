@@ -60,6 +60,7 @@ impl Index {
         self.last_time = self.last_time.max(snapshot.last_time);
         self.first_seq = self.first_seq.max(snapshot.first_seq);
         self.holes.clear();
+        self.judge_at = 0;
         self.begin_trails(self.runs.position(self.first_seq).before());
         let (events, through) = snapshot.front;
         self.front.extend(events, through);

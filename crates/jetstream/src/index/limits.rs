@@ -90,12 +90,21 @@ impl Index {
     }
 
     /// What was read for a trail.
-    pub(crate) fn refill(&mut self, which: Option<usize>, read: &[Entry], examined: Position) {
+    pub(crate) fn refill(
+        &mut self,
+        (which, after): (Option<usize>, Position),
+        read: &[Entry],
+        examined: Position,
+    ) {
         let trail = match which {
             None => &mut self.front,
             Some(n) if n < self.trails.len() => &mut self.trails[n],
             Some(_) => return,
         };
+        // It may have begun anew meanwhile.
+        if trail.through() != after {
+            return;
+        }
         trail.extend(read.iter().filter_map(ahead), examined);
     }
 

@@ -38,6 +38,19 @@ pub(crate) struct Stored {
     pub(crate) content: Content,
 }
 
+impl Stored {
+    /// Whether it is an event that was published with a key.
+    pub(crate) fn is_of_key(&self, (scope, key): (&str, &str)) -> bool {
+        match &self.content {
+            Content::Event(record) => {
+                let of = record.fields.key.as_ref();
+                of.is_some_and(|of| (&*of.0, &*of.1) == (scope, key))
+            }
+            Content::Erasure(_) | Content::Nothing => false,
+        }
+    }
+}
+
 /// What a message is.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
@@ -93,6 +106,8 @@ pub(crate) struct Index {
     broken: VecDeque<(Position, Position)>,
     /// Everything that is in the stream was taken in once since it was begun.
     pub(crate) is_whole: bool,
+    /// What was lost before the log was copied will be told to it.
+    pub(crate) is_copy: bool,
     /// The first sequence that is left in the stream.
     pub(crate) first_seq: u64,
     pub(crate) bytes: u64,
@@ -131,6 +146,7 @@ impl Index {
             end: Position::START,
             broken: VecDeque::new(),
             is_whole: false,
+            is_copy: false,
             first_seq: 1,
             bytes: 0,
             clock,
@@ -147,6 +163,7 @@ impl Index {
         topics.go_on_from(&self.topics);
         self.topics = topics;
         (self.erased, self.holes, self.falls) = Default::default();
+        self.judge_at = 0;
         (self.recent, self.recent_bytes, self.marks) = Default::default();
         (self.mark, self.taken, self.last_time) = (Mark::default(), 0, 0);
         self.first_seq = 1;
@@ -203,7 +220,9 @@ impl Index {
         if position > self.end {
             self.remember(entry);
         }
-        if !self.holes.is_empty() && self.count >= self.judge_at {
+        // An erasure comes before what it removes does.
+        let all_is_there = pending == 0 || self.count >= self.judge_at;
+        if !self.holes.is_empty() && all_is_there {
             self.judge_holes();
         }
         self.show();
@@ -233,6 +252,7 @@ impl Index {
     /// erased may have been anything.
     pub(crate) fn judge_holes(&mut self) {
         let holes = std::mem::take(&mut self.holes);
+        self.judge_at = 0;
         let there = holes.into_iter().filter(|seq| *seq >= self.first_seq);
         let positions = there.map(|seq| self.runs.position(seq));
         let mut lost = positions.filter(|position| !self.erased.contains(position));
@@ -260,7 +280,7 @@ impl Index {
             && let Some(next) = self.broken.front_mut()
         {
             // Told once more often than it happened.
-            *next = (next.0.min(oldest), next.1.max(lost));
+            *next = (next.0.max(oldest), next.1.max(lost));
         }
     }
 

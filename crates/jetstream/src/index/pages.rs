@@ -133,6 +133,18 @@ impl Index {
         crossed.map(|(_, lost)| *lost).max()
     }
 
+    /// The first event of a topic among what is at hand that was published with a key.
+    pub(crate) fn find_key(&self, topic: &Topic, key: (&str, &str)) -> Option<Position> {
+        let of_key = |record: &Record| {
+            let (scope, name) = record.fields.key.as_ref()?;
+            (record.topic == *topic && (&**scope, &**name) == key).then_some(record.position)
+        };
+        self.recent.iter().find_map(|entry| match entry {
+            Entry::Event(record) => of_key(record),
+            Entry::Erasure { .. } => None,
+        })
+    }
+
     /// The newest events of one topic among what is at hand, newest first, and whether there may be
     /// older ones.
     pub(crate) fn recent_of(&self, topic: &Topic, before: Position) -> (Vec<Arc<Record>>, bool) {

@@ -34,7 +34,8 @@ impl DiskImport {
         // What is over the limits goes when a server has it.
         let config = DiskConfig { keep_every: None, ..config };
         let (log, _) = DiskLog::open(medium.clone(), config)?;
-        let lost = |known: &Known| (known.topic.clone(), known.removed);
+        // A log on disk knows losses by topic: what may have been of any counts for each.
+        let lost = |known: &Known| (known.topic.clone(), known.removed.max(origin.unsure));
         let last = origin.known.iter().map(lost).collect();
         Ok(Self { log, medium, origin, last })
     }
@@ -59,7 +60,9 @@ impl DiskImport {
         if record.prev > Position::START {
             return record;
         }
-        Arc::new(Record { prev: before, ..Record::clone(&record) })
+        // What may have been lost behind it says nothing of what came before.
+        let prev = before.min(record.position.before());
+        Arc::new(Record { prev, ..Record::clone(&record) })
     }
 
     /// All of it is here: the next opening begins an epoch after it.
@@ -71,7 +74,8 @@ impl DiskImport {
         log.close().await;
         drop(log);
         let persist = Persist::new(FileState::new(medium));
-        let mut marks = format!("{}\n{}\n", origin.end, origin.forgotten);
+        let forgotten = origin.forgotten.max(origin.unsure);
+        let mut marks = format!("{}\n{forgotten}\n", origin.end);
         for known in origin.known.iter().filter(|known| known.reach.hidden >= known.reach.last) {
             marks.push_str(&format!("{} {}\n", known.reach.last, known.topic));
         }
