@@ -366,6 +366,20 @@ mod tests {
     }
 
     #[test]
+    fn however_many_runs_there_are_no_message_loses_its_place() {
+        let mut runs = Runs::new("today".into());
+        for n in 0..MAX_RUNS as u64 + 50 {
+            runs.begin(n + 1);
+        }
+        assert_eq!(runs.len(), MAX_RUNS);
+        for seq in [1, 2, 51, 52, 5000, MAX_RUNS as u64 + 60] {
+            assert_eq!(runs.position(seq), Position(seq));
+            assert_eq!(runs.sequence(Position(seq)), seq);
+        }
+        assert!(runs.to_string().len() < 512 << 10, "it fits into a key");
+    }
+
+    #[test]
     fn a_copy_resolves_what_its_origin_resolved() {
         let span = |name: &str, first, last: Option<u64>| EpochSpan {
             epoch: name.parse().unwrap(),

@@ -218,3 +218,43 @@ fn a_state_that_the_servers_remove_is_told_and_a_superseded_one_is_not() {
     assert_eq!(gap(&index, "state/b", 0), Some(2), "it was all that there was");
     assert_eq!(gap(&index, "state/a", 0), None);
 }
+
+#[test]
+fn a_hole_is_judged_though_what_was_to_come_never_does() {
+    let mut index = index();
+    feed(&mut index, [event(1, "a")]);
+    index.take_in(event(3, "a"), 1000);
+    assert_eq!(index.end, Position(1));
+    // All but one of the thousand are purged before they are sent.
+    index.take_in(event(1004, "a"), 0);
+    assert_eq!(index.end, Position(1004));
+    assert!(gap(&index, "a", 1).is_some());
+    // And the next hole does not wait for the rest.
+    index.take_in(event(1006, "a"), 0);
+    assert_eq!(index.end, Position(1006));
+}
+
+#[test]
+fn breaks_that_are_too_many_are_told_to_whoever_has_not_read_over_one() {
+    let mut index = index();
+    for n in 0..40_u64 {
+        feed(&mut index, [event(2 * n + 1, "a")]);
+    }
+    let (last, tail_at) = (index.end, 4);
+    let page = tail(&index, tail_at);
+    assert!(page.1 >= Some(last.0 - 1), "{page:?}");
+}
+
+#[test]
+fn a_trail_that_began_anew_takes_nothing_that_was_read_for_the_old_one() {
+    let mut index = index();
+    feed(&mut index, (1..=4).map(|seq| event(seq, "a")));
+    index.set_retention(Retention {
+        limits: Limits { max_age: Some(1), ..Limits::default() },
+        ..Retention::default()
+    });
+    let [(which, after)] = index.short_trails()[..] else { panic!("the ages' trail is empty") };
+    assert_eq!(after, Position(0));
+    index.refill((which, Position(3)), &[], Position(4));
+    assert_eq!(index.short_trails(), [(which, after)], "1 to 3 would be skipped");
+}
