@@ -118,11 +118,8 @@ async fn nobody_there_is_said_at_once() {
 
 #[tokio::test]
 async fn who_has_to_log_in_does() {
-    let setup = NatsSetup {
-        settings: "authorization { user: hub, password: secret }\n".into(),
-        ..NatsSetup::default()
-    };
-    let guarded = NatsCluster::start(NatsVersion::Oldest, 1, &setup);
+    let settings = "authorization { user: hub, password: secret }\n";
+    let guarded = NatsCluster::start_guarded(NatsVersion::Oldest, settings);
     let refused = words(&open(&guarded.url("x"), Retention::default()).await.unwrap_err());
     assert!(refused.contains("authorization"), "{refused}");
     assert!(
@@ -134,4 +131,66 @@ async fn who_has_to_log_in_does() {
     let missing = format!("{}?creds=/nowhere/hub.creds", guarded.url("x"));
     let refused = words(&open(&missing, Retention::default()).await.unwrap_err());
     assert!(refused.starts_with("cannot use creds=/nowhere/hub.creds"), "{refused}");
+}
+
+fn openssl(folder: &std::path::Path, words: &str) {
+    let mut command = std::process::Command::new("openssl");
+    let output = command.current_dir(folder).args(words.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Servers that show a certificate of an authority of their own, and want to see one.
+#[tokio::test]
+async fn tls_with_certificates_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    openssl(
+        folder.path(),
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca",
+    );
+    for name in ["server", "node"] {
+        openssl(
+            folder.path(),
+            &format!(
+                "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"
+            ),
+        );
+        openssl(
+            folder.path(),
+            &format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -days 2 -extfile san"
+            ),
+        );
+    }
+    let settings = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
+        path("server.pem"),
+        path("server.key"),
+        path("ca.pem")
+    );
+    let guarded = NatsCluster::start_guarded(NatsVersion::Newest, &settings);
+    let plain = guarded.url("x").replace("nats://", "tls://");
+    let strange = words(&open(&plain, Retention::default()).await.unwrap_err());
+    assert!(strange.starts_with("cannot reach NATS at tls://"), "{strange}");
+    let (ca, cert, key) = (path("ca.pem"), path("node.pem"), path("node.key"));
+    let url = format!("{plain}?ca={ca}&cert={cert}&key={key}");
+    open(&url, Retention::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn nkeys_and_what_is_none() {
+    let user = nkeys::KeyPair::new_user();
+    let folder = tempfile::tempdir().unwrap();
+    let seed = folder.path().join("hub.nk");
+    std::fs::write(&seed, user.seed().unwrap()).unwrap();
+    let settings = format!("authorization {{ users: [{{ nkey: {} }}] }}\n", user.public_key());
+    let guarded = NatsCluster::start_guarded(NatsVersion::Oldest, &settings);
+    open(&format!("{}?nkey={}", guarded.url("x"), seed.display()), Retention::default())
+        .await
+        .unwrap();
+    std::fs::write(&seed, "no seed").unwrap();
+    let url = format!("{}?nkey={}", guarded.url("x"), seed.display());
+    let refused = words(&open(&url, Retention::default()).await.unwrap_err());
+    assert!(refused.contains("creds= or nkey="), "{refused}");
 }

@@ -72,6 +72,8 @@ pub struct NatsSetup {
     /// Every write is synced before it is acknowledged.
     pub sync_always: bool,
     pub no_jetstream: bool,
+    /// Not everyone is let in: nobody asks it whether it is ready.
+    pub guarded: bool,
 }
 
 impl NatsCluster {
@@ -99,10 +101,19 @@ impl NatsCluster {
         let servers = servers.collect();
         let mut cluster = Self { servers, routes, _temp: temp };
         cluster.servers.iter_mut().for_each(Nats::spawn);
-        if !setup.no_jetstream {
+        if !setup.no_jetstream && !setup.guarded {
             cluster.servers.iter().for_each(Nats::wait);
             cluster.wait_for_each_other();
         }
+        cluster
+    }
+
+    /// One server that lets in whom these settings let in; it listens once this returns.
+    #[must_use]
+    pub fn start_guarded(version: NatsVersion, settings: &str) -> Self {
+        let setup = NatsSetup { settings: settings.into(), guarded: true, ..NatsSetup::default() };
+        let cluster = Self::start(version, 1, &setup);
+        until("it listens", || TcpStream::connect(cluster.servers[0].addr).is_ok());
         cluster
     }
 
@@ -113,9 +124,6 @@ impl NatsCluster {
             "{{\"name\":\"probe\",\"subjects\":[\"probe\"],\"retention\":\"limits\",\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":-1,\"storage\":\"memory\",\"discard\":\"old\",\"num_replicas\":{count}}}"
         );
         let first = &self.servers[0];
-        if first.needs_login() {
-            return;
-        }
         until("the servers know each other", || {
             let made = first.ask_with("$JS.API.STREAM.CREATE.probe", &stream);
             made.is_some_and(|made| made["error"].is_null())
@@ -191,10 +199,6 @@ impl Nats {
     #[must_use]
     pub fn ask(&self, subject: &str) -> Option<serde_json::Value> {
         self.ask_with(subject, "")
-    }
-
-    fn needs_login(&self) -> bool {
-        std::fs::read_to_string(&self.config).unwrap().contains("authorization")
     }
 
     fn ask_with(&self, subject: &str, body: &str) -> Option<serde_json::Value> {
