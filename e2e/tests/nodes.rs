@@ -690,3 +690,15 @@ fn presence_is_of_all_nodes_and_ends_with_them() {
     three.kill();
     until("who dies, by the end of its lease", || count(&one) == 1);
 }
+
+#[test]
+fn what_others_publish_to_the_stream_is_an_event() {
+    let nats = one_server(NatsVersion::Oldest);
+    let node = node(&nats);
+    let follower = live(&node, "/topics/builds/main");
+    let ack = nats.servers[0].ask_with("ew.main.t.builds.main", "is red").unwrap();
+    assert_eq!(ack["stream"], "main", "{ack}");
+    follower.wait_for("is red");
+    let page = get_json(node.addr, "/topics/builds/main?last=1");
+    assert_eq!(page["events"][0]["data"], "is red");
+}

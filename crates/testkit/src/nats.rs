@@ -201,7 +201,9 @@ impl Nats {
         self.ask_with(subject, "")
     }
 
-    fn ask_with(&self, subject: &str, body: &str) -> Option<serde_json::Value> {
+    /// Asks it something, or publishes and asks for the acknowledgement.
+    #[must_use]
+    pub fn ask_with(&self, subject: &str, body: &str) -> Option<serde_json::Value> {
         let mut stream = TcpStream::connect(self.addr).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         let ask = format!(
