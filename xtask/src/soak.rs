@@ -45,7 +45,7 @@ const OUTSIDE: [Station; 7] = [
     },
     Station {
         name: "nodes and NATS servers that fail in turn",
-        tests: &["cluster", "nodes", "cluster_load"],
+        tests: &["cluster", "nodes", "streams", "cluster_load"],
         env: &[("EVENTWALL_ROUNDS", "3"), ("EVENTWALL_SUBSCRIBERS", "400")],
     },
     Station { name: "restores and copied directories", tests: &["log_tools", "data"], env: &[] },

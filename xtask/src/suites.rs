@@ -86,7 +86,7 @@ fn rust(counts: &mut Counts) -> Result<(), String> {
 const CRASHES: [&str; 3] = ["crash", "kill_points", "time"];
 
 /// Nodes that share a log in NATS.
-const CLUSTERS: [&str; 3] = ["cluster", "nodes", "cluster_load"];
+const CLUSTERS: [&str; 4] = ["cluster", "nodes", "streams", "cluster_load"];
 
 /// Every file of tests from outside, but those.
 fn outside_tests() -> Result<Vec<String>, String> {

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "for tests, whose failure is a panic")]
 
 mod binary;
+pub mod cluster;
 mod follower;
 mod haproxy;
 mod http;
