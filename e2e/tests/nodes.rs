@@ -130,6 +130,13 @@ fn a_batch_is_one_unit_where_the_servers_can_or_in_order_where_that_will_do() {
     assert_eq!((again.status, again.json()), (201, unit.json()), "{}", again.text());
     let other = send(&node_of_new, "POST", "/topics/a", &[json, key], &lines(0, 899));
     assert_eq!(other.status, 422, "{}", other.text());
+    // Also once its first event is gone.
+    let short = ["Content-Type: application/x-ndjson", "Idempotency-Key: short"];
+    let whole = send(&node_of_new, "POST", "/topics/e", &short, &lines(0, 3)).json();
+    let first = format!("/events/{}", whole["ids"][0].as_str().unwrap());
+    assert_eq!(send(&node_of_new, "DELETE", &first, &[], "").status, 204);
+    let again = send(&node_of_new, "POST", "/topics/e", &short, &lines(0, 3));
+    assert_eq!((again.status, again.json()), (201, whole), "{}", again.text());
     let large = send(&node_of_new, "POST", "/topics/a", &[json], &lines(0, 1001));
     assert_eq!(large.status, 501, "{}", large.text());
     assert_eq!(

@@ -97,12 +97,14 @@ async fn agree(nats: &Nats, config: &JetStreamConfig) -> Result<(), OpenError> {
 
 /// Takes in all that there is; what breaks in the middle goes on where it was.
 async fn catch_up(shared: &Shared) -> Result<Session, String> {
-    let mut tries = 0;
+    // Until it has begun once, nothing is known that could be compared.
+    let (mut tries, mut first) = (0, true);
     loop {
-        // Only the first time is nothing known that could be compared.
-        let begun = begin(shared, tries == 0).await;
-        let caught_up = match begun {
-            Ok(mut session) => session.catch_up(shared).await.map(|()| session),
+        let caught_up = match begin(shared, first).await {
+            Ok(mut session) => {
+                first = false;
+                session.catch_up(shared).await.map(|()| session)
+            }
             Err(why) => Err(why),
         };
         match caught_up {

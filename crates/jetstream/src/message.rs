@@ -73,6 +73,12 @@ pub(crate) fn message_id(topic: &Topic, key: &IdempotencyKey, n: usize) -> Strin
     format!("{}-{n}", hex(&digest.finalize()[..16]))
 }
 
+/// Which event of a batch a `Nats-Msg-Id` is of, if it is of the one whose first event has `first`.
+pub(crate) fn nth_of(first: &str, id: &str) -> Option<u64> {
+    let (of, n) = id.rsplit_once('-')?;
+    (first.rsplit_once('-')?.0 == of).then(|| n.parse().ok())?
+}
+
 /// The digest that an event was stored with.
 pub(crate) fn fingerprint(headers: &HeaderMap) -> Option<[u8; 16]> {
     let text = headers.get(FINGERPRINT)?.as_str();
@@ -189,6 +195,14 @@ mod tests {
         ];
         let unique: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len());
+    }
+
+    #[test]
+    fn an_id_says_which_event_of_its_batch_it_is_of() {
+        let first = message_id(&topic(), &key("", "k"), 0);
+        assert_eq!(nth_of(&first, &message_id(&topic(), &key("", "k"), 7)), Some(7));
+        assert_eq!(nth_of(&first, &message_id(&topic(), &key("", "other"), 7)), None);
+        assert_eq!(nth_of(&first, "somebody's"), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use async_nats::{
 use bytes::Bytes;
 use eventwall_log::{
     AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, Filter, MAX_FIELD_BYTES,
-    NewEvent, Resolution, Topic, kit::last_id, system_time,
+    Millis, NewEvent, Position, Resolution, Topic, kit::last_id, system_time,
 };
 
 use tokio::time::Instant;
@@ -117,8 +117,11 @@ impl Append<'_> {
                 }
                 Answer::Used => match self.find().await? {
                     Some(seq) => return self.stored(seq, true, before).await,
-                    // Its window has just ended.
-                    None => tries += 1,
+                    // What it was used for is not stored yet, or its window has just ended.
+                    None if began.elapsed() < ACKNOWLEDGE => tokio::time::sleep(IN_PROCESS).await,
+                    None => {
+                        return Err(unknown("NATS says that the key was used, and not for what"));
+                    }
                 },
                 Answer::InProcess if began.elapsed() < ACKNOWLEDGE => {
                     tokio::time::sleep(IN_PROCESS).await;
@@ -233,38 +236,50 @@ impl Append<'_> {
     }
 
     /// Where the event is, or the first of the batch, that the key was used for: among the newest, or
-    /// among its topic's. The servers are not asked by a repeat: where a condition refuses it, some
+    /// among its topics'. The servers are not asked by a repeat: where a condition refuses it, some
     /// remember the key as used.
     async fn find(&self) -> Result<Option<u64>, AppendError> {
         let Some((key, _)) = self.keyed else { return Ok(None) };
         let stopped = |reason| AppendError::Stopped { reason };
-        let topic = &self.events[0].topic;
-        let of = (&*key.scope, &*key.key);
-        let (at_hand, after) = {
-            let index = self.shared.index();
-            (index.find_key(topic, of).map(|at| index.runs.sequence(at)), index.recent_after())
-        };
-        if at_hand.is_some() {
-            return Ok(at_hand);
-        }
-        let filter = Filter::topics([topic.clone()]);
-        let want = Want::of(&filter, &self.shared.nats);
+        self.shared.catch_up().await.map_err(stopped)?;
+        let first = message::message_id(&self.events[0].topic, key, 0);
         let since = system_time().saturating_sub(self.shared.nats.key_window());
-        let Some(mut from) = self.shared.first_since(since).await.map_err(stopped)? else {
-            return Ok(None);
-        };
-        loop {
-            let read =
-                self.shared.stretch(&want, from, STEP, Witness::Ask).await.map_err(stopped)?;
+        let (at_hand, after): (Vec<u64>, _) = {
             let index = self.shared.index();
+            let positions = index.of_key((&key.scope, &key.key), since);
+            let seqs = positions.into_iter().map(|position| index.runs.sequence(position));
+            (seqs.collect(), index.recent_after())
+        };
+        for seq in at_hand {
+            let message = if_there(self.shared.nats.stream.get_raw_message(seq).await);
+            let message = message.map_err(stopped)?;
+            let id = message.as_ref().and_then(|message| message.headers.get(NATS_MESSAGE_ID));
+            if let Some(n) = id.and_then(|id| message::nth_of(&first, id.as_str())) {
+                return Ok(Some(seq - n));
+            }
+        }
+        self.find_in_stream((&first, since), after).await.map_err(stopped)
+    }
+
+    /// The same among what is no longer at hand.
+    async fn find_in_stream(
+        &self,
+        (first, since): (&str, Millis),
+        after: Position,
+    ) -> Result<Option<u64>, String> {
+        let filter = Filter::topics(self.events.iter().map(|event| event.topic.clone()));
+        let want = Want::of(&filter, &self.shared.nats);
+        let Some(mut from) = self.shared.first_since(since).await? else { return Ok(None) };
+        loop {
+            let read = self.shared.stretch(&want, from, STEP, Witness::Ask).await?;
             for message in &read.messages {
                 from = message.mark.seq + 1;
-                if message.is_of_key(of) {
-                    return Ok(Some(message.mark.seq));
+                if let Some(n) = message.id.as_deref().and_then(|id| message::nth_of(first, id)) {
+                    return Ok(Some(message.mark.seq - n));
                 }
             }
             // The rest was looked at already.
-            if read.complete || index.runs.position(from) > after {
+            if read.complete || self.shared.index().runs.position(from) > after {
                 return Ok(None);
             }
         }

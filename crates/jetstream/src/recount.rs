@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use eventwall_log::{
-    Entry, Filter, Keep, Limits, Position, Topic,
-    kit::{Bucket, Topics},
+    Entry, Filter, Keep, Position, Topic,
+    kit::{Bucket, Buckets, Topics},
 };
 
 use crate::{
@@ -16,40 +16,22 @@ use crate::{
 /// What is read at once.
 const STEP: (usize, usize) = (4096, 4 << 20);
 
-/// What is held of the topics that are counted, oldest first, in no more buckets than are exact enough.
+/// What is held of the topics that are counted, and up to where each is over its limits.
 #[derive(Default)]
-struct Held(HashMap<Topic, Vec<Bucket>>);
-
-/// Buckets of a topic; beyond, two and two become one.
-const MOST_BUCKETS: usize = 256;
+struct Held(HashMap<Topic, (Buckets, Option<Position>)>);
 
 impl Held {
     fn add(&mut self, topics: &Topics, entry: &Entry) {
         let Entry::Event(record) = entry else { return };
-        let Limits { max_events, max_bytes, keep, .. } = topics.limits(&record.topic);
-        let counted = keep == Keep::All && (max_events.is_some() || max_bytes.is_some());
-        if counted && topics.shows(&record.topic, record.position) {
+        let limits = topics.limits(&record.topic);
+        let counted = limits.max_events.is_some() || limits.max_bytes.is_some();
+        if limits.keep == Keep::All && counted && topics.shows(&record.topic, record.position) {
             let bytes = record.cost() as u64;
-            let buckets = self.0.entry(record.topic.clone()).or_default();
-            buckets.push(Bucket { last: record.position, events: 1, bytes });
-            if buckets.len() > MOST_BUCKETS {
-                *buckets = buckets.chunks(2).map(together).collect();
-            }
+            let (buckets, over) = self.0.entry(record.topic.clone()).or_default();
+            let bucket = Bucket { last: record.position, events: 1, bytes };
+            *over = buckets.add(bucket, &limits).or(*over);
         }
     }
-
-    fn into_buckets(self) -> impl Iterator<Item = (Topic, Bucket)> {
-        let of_topic = |(topic, buckets): (Topic, Vec<Bucket>)| {
-            buckets.into_iter().map(move |bucket| (topic.clone(), bucket))
-        };
-        self.0.into_iter().flat_map(of_topic)
-    }
-}
-
-fn together(buckets: &[Bucket]) -> Bucket {
-    let sum = |of: fn(&Bucket) -> u64| buckets.iter().map(of).sum();
-    let last = buckets.last().map_or(Position::START, |bucket| bucket.last);
-    Bucket { last, events: sum(|bucket| bucket.events), bytes: sum(|bucket| bucket.bytes) }
 }
 
 /// Everything that is there, by the limits that hold now.
@@ -83,8 +65,9 @@ fn finish(index: &mut Index, mut held: Held, from: u64) -> Result<(), String> {
     for entry in index.recent_since(read) {
         held.add(&index.topics, &entry);
     }
-    let retention = index.topics.retention().clone();
-    index.topics.set_retention(retention, held.into_buckets());
+    for (topic, (buckets, over)) in held.0 {
+        index.topics.recounted(&topic, buckets, over);
+    }
     Ok(())
 }
 
@@ -119,6 +102,23 @@ mod tests {
         for entry in [event("short", 1), event("short", 3), event("other", 2)] {
             held.add(&topics, &entry);
         }
-        assert_eq!(held.into_buckets().map(|(_, b)| b.last.0).collect::<Vec<_>>(), [3]);
+        let counted: Vec<_> = held.0.iter().collect();
+        let [(topic, (buckets, None))] = counted[..] else { panic!("{counted:?}") };
+        assert_eq!((topic.as_str(), buckets.iter().map(|b| b.last.0).sum::<u64>()), ("short", 3));
+    }
+
+    /// However much there is, limits are met to a thirty-second.
+    #[test]
+    fn a_topic_far_over_its_limit_is_cut_to_it() {
+        let mut retention = Retention::default();
+        retention.limits.max_events = Some(1000);
+        let topics = Topics::new(retention.into());
+        let mut held = Held::default();
+        for position in 1..=100_000 {
+            held.add(&topics, &event("a", position));
+        }
+        let (_, (buckets, over)) = held.0.into_iter().next().unwrap();
+        assert!(over >= Some(Position(98_900)), "{over:?}");
+        assert!(over <= Some(Position(99_000)) && buckets.iter().len() < 70);
     }
 }

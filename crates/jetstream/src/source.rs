@@ -9,6 +9,7 @@ use std::{
 
 use async_nats::{
     HeaderMap, Message,
+    header::NATS_MESSAGE_ID,
     jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy, pull},
 };
 use eventwall_log::{Filter, Position};
@@ -244,5 +245,6 @@ pub(crate) fn stored(subjects: &Subjects, mark: Mark, message: &Message) -> Stor
             Content::Event(Box::new(message::record(topic, place, headers, &message.payload)))
         })
     };
-    Stored { mark, content }
+    let id = headers.get(NATS_MESSAGE_ID).map(|id| id.as_str().into());
+    Stored { mark, content, id }
 }

@@ -133,7 +133,9 @@ async fn judge(
     } else if alone {
         let last = info.state.last_sequence;
         runs.begin(last);
-        if let Some(message) = if_there(nats.stream.get_raw_message(last).await)? {
+        if last > 0
+            && let Some(message) = if_there(nats.stream.get_raw_message(last).await)?
+        {
             runs.seen = Mark { seq: last, time: message.time.unix_timestamp_nanos() };
         }
     }

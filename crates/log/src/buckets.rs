@@ -20,8 +20,9 @@ pub struct Bucket {
     pub bytes: u64,
 }
 
+/// What one topic holds, oldest first, in buckets that are small against its limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Buckets {
+pub struct Buckets {
     oldest_first: VecDeque<Bucket>,
     events: u64,
     bytes: u64,
@@ -38,13 +39,13 @@ impl FromIterator<Bucket> for Buckets {
 
 impl Buckets {
     /// Oldest first.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Bucket> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Bucket> {
         self.oldest_first.iter()
     }
 
     /// Takes in the next events, and answers up to which position the topic is now over its
     /// limits. What is counted already is not counted again.
-    pub(crate) fn add(&mut self, new: Bucket, limits: &Limits) -> Option<Position> {
+    pub fn add(&mut self, new: Bucket, limits: &Limits) -> Option<Position> {
         if self.oldest_first.back().is_some_and(|newest| newest.last >= new.last) {
             return None;
         }

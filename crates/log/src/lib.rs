@@ -57,7 +57,7 @@ pub use topic::{MAX_TOPIC_BYTES, Topic, TopicError};
 pub mod kit {
     pub use crate::{
         ages::{AgeScan, Ages},
-        buckets::Bucket,
+        buckets::{Bucket, Buckets},
         log::{PageBuilder, last_id},
         topics::{Known, Origin, Reach, Topics},
     };

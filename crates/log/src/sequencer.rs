@@ -94,6 +94,11 @@ impl Sequencer {
         Ok(Sequenced::New(records))
     }
 
+    /// The next entry gets this position.
+    pub(crate) fn skip_to(&mut self, position: Position) {
+        self.next = self.next.max(position);
+    }
+
     /// Goes on after a record that has its place from another log.
     pub(crate) fn place_copy(&mut self, record: &Record) -> Result<(), AppendError> {
         if record.position < self.next {

@@ -260,7 +260,7 @@ impl Topics {
     }
 
     /// What a topic holds was counted anew, by the limits that hold now.
-    pub(crate) fn recounted(&mut self, topic: &Topic, counted: Buckets, over: Option<Position>) {
+    pub fn recounted(&mut self, topic: &Topic, counted: Buckets, over: Option<Position>) {
         self.change(topic, |state| {
             if let Some(buckets) = &mut state.buckets {
                 **buckets = counted;
@@ -425,6 +425,11 @@ impl Topics {
             known
         });
         Origin { epochs: epochs.clone(), end, known: known.collect(), forgotten, unsure }
+    }
+
+    /// Up to where events of any topic may have been lost.
+    pub(crate) fn unsure(&self) -> Position {
+        self.unsure.0
     }
 
     /// Takes in what was remembered of a topic elsewhere, by the same limits, at a later point of

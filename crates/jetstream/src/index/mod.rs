@@ -36,19 +36,8 @@ const MAX_BREAKS: usize = 16;
 pub(crate) struct Stored {
     pub(crate) mark: Mark,
     pub(crate) content: Content,
-}
-
-impl Stored {
-    /// Whether it is an event that was published with a key.
-    pub(crate) fn is_of_key(&self, (scope, key): (&str, &str)) -> bool {
-        match &self.content {
-            Content::Event(record) => {
-                let of = record.fields.key.as_ref();
-                of.is_some_and(|of| (&*of.0, &*of.1) == (scope, key))
-            }
-            Content::Erasure(_) | Content::Nothing => false,
-        }
-    }
+    /// Its `Nats-Msg-Id`, if it was published with a key.
+    pub(crate) id: Option<Box<str>>,
 }
 
 /// What a message is.

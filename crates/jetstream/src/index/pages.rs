@@ -133,16 +133,17 @@ impl Index {
         crossed.map(|(_, lost)| *lost).max()
     }
 
-    /// The first event of a topic among what is at hand that was published with a key.
-    pub(crate) fn find_key(&self, topic: &Topic, key: (&str, &str)) -> Option<Position> {
+    /// The events among what is at hand that were published with a key, not before some time.
+    pub(crate) fn of_key(&self, key: (&str, &str), since: Millis) -> Vec<Position> {
         let of_key = |record: &Record| {
             let (scope, name) = record.fields.key.as_ref()?;
-            (record.topic == *topic && (&**scope, &**name) == key).then_some(record.position)
+            ((&**scope, &**name) == key && record.time >= since).then_some(record.position)
         };
-        self.recent.iter().find_map(|entry| match entry {
+        let events = self.recent.iter().filter_map(|entry| match entry {
             Entry::Event(record) => of_key(record),
             Entry::Erasure { .. } => None,
-        })
+        });
+        events.collect()
     }
 
     /// The newest events of one topic among what is at hand, newest first, and whether there may be

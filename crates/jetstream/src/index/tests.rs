@@ -45,7 +45,7 @@ fn erasure(seq: u64, erased: u64) -> Stored {
 }
 
 fn stored(seq: u64, content: Content) -> Stored {
-    Stored { mark: Mark { seq, time: i128::from(seq) * 1_000_000 }, content }
+    Stored { mark: Mark { seq, time: i128::from(seq) * 1_000_000 }, content, id: None }
 }
 
 fn feed(index: &mut Index, messages: impl IntoIterator<Item = Stored>) {
@@ -178,11 +178,11 @@ fn readers_must_come_to_the_last_event_or_ask() {
 fn a_clock_of_the_servers_that_falls_back_moves_no_event_back() {
     let mut index = index();
     let at = |seq: u64, time: u64| {
-        let Stored { mark, content: Content::Event(mut record) } = event(seq, "a") else {
+        let Stored { mark, content: Content::Event(mut record), .. } = event(seq, "a") else {
             panic!("an event")
         };
         record.time = time;
-        Stored { mark, content: Content::Event(record) }
+        Stored { mark, content: Content::Event(record), id: None }
     };
     feed(&mut index, [at(1, 50), at(2, 30), at(3, 40), at(4, 60), at(5, 10)]);
     let times: Vec<_> = (1..=5).zip([50, 30, 40, 60, 10]).collect();

@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{DiskConfig, DiskLog, Medium, OpenError, persist::Persist, queue::Command};
+use super::{
+    DiskConfig, DiskLog, Medium, OpenError,
+    persist::{Persist, UNSURE},
+    queue::Command,
+};
 use crate::{
     AppendError, FileState, Log as _, Position, Record, StateError, Topic,
     kit::{Known, Origin},
@@ -34,8 +38,7 @@ impl DiskImport {
         // What is over the limits goes when a server has it.
         let config = DiskConfig { keep_every: None, ..config };
         let (log, _) = DiskLog::open(medium.clone(), config)?;
-        // A log on disk knows losses by topic: what may have been of any counts for each.
-        let lost = |known: &Known| (known.topic.clone(), known.removed.max(origin.unsure));
+        let lost = |known: &Known| (known.topic.clone(), known.removed);
         let last = origin.known.iter().map(lost).collect();
         Ok(Self { log, medium, origin, last })
     }
@@ -46,9 +49,17 @@ impl DiskImport {
     /// If they cannot be stored.
     pub async fn place(&mut self, records: Vec<Arc<Record>>) -> Result<(), AppendError> {
         let records: Vec<_> = records.into_iter().map(|record| self.chained(record)).collect();
+        self.store(records, None).await
+    }
+
+    async fn store(
+        &self,
+        records: Vec<Arc<Record>>,
+        end: Option<Position>,
+    ) -> Result<(), AppendError> {
         let (reply, stored) = oneshot::channel();
         let bytes = records.iter().map(|record| record.cost()).sum();
-        let place = |permit| Command::Place { records, reply, permit };
+        let place = |permit| Command::Place { records, end, reply, permit };
         self.log.queue().send(bytes, place).await?;
         let stopped = || AppendError::Stopped { reason: "it is closed".into() };
         stored.await.map_err(|_| stopped())?.map(drop)
@@ -70,12 +81,16 @@ impl DiskImport {
     /// # Errors
     /// If that cannot be noted.
     pub async fn finish(self) -> Result<(), StateError> {
+        let ended = self.store(Vec::new(), Some(self.origin.end)).await;
+        ended.map_err(|error| StateError::Io(error.to_string()))?;
         let Self { log, medium, origin, .. } = self;
         log.close().await;
         drop(log);
         let persist = Persist::new(FileState::new(medium));
-        let forgotten = origin.forgotten.max(origin.unsure);
-        let mut marks = format!("{}\n{forgotten}\n", origin.end);
+        let mut marks = format!("{}\n{}\n", origin.end, origin.forgotten);
+        if origin.unsure > Position::START {
+            marks.push_str(&format!("{UNSURE}{}\n", origin.unsure));
+        }
         for known in origin.known.iter().filter(|known| known.reach.hidden >= known.reach.last) {
             marks.push_str(&format!("{} {}\n", known.reach.last, known.topic));
         }

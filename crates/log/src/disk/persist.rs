@@ -10,6 +10,9 @@ pub(crate) const RESERVE: u64 = 1 << 16;
 /// The keys of the state that are the disk log's own: a copy makes them anew.
 pub const OWN_KEYS: [&str; 5] = ["epochs", "watermarks", "closed", "erased", "aged"];
 
+/// Before the position up to which events of any topic may have been lost; only a copied log has one.
+pub(crate) const UNSURE: &str = "unsure ";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Persist {
     state: FileState,
@@ -42,6 +45,10 @@ impl Persist {
         let (through, forgotten) = mark().zip(mark()).ok_or_else(damaged)?;
         topics.forget_up_to(forgotten);
         for line in lines {
+            if let Some(unsure) = line.strip_prefix(UNSURE) {
+                topics.unsure_up_to(Position(unsure.parse().map_err(|_| damaged())?));
+                continue;
+            }
             let (last, topic) = line.split_once(' ').ok_or_else(damaged)?;
             let topic: Topic = topic.parse().map_err(|_| damaged())?;
             topics.recall(&topic, Position(last.parse().map_err(|_| damaged())?));
@@ -61,6 +68,9 @@ impl Persist {
         let will_be = will_be.filter(|(_, at, last)| at >= last);
         let emptied = emptied.chain(will_be.map(|(topic, _, last)| (topic, last)));
         let mut text = format!("{through}\n{forgotten}\n");
+        if topics.unsure() > Position::START {
+            text.push_str(&format!("{UNSURE}{}\n", topics.unsure()));
+        }
         for (topic, last) in emptied {
             text.push_str(&format!("{last} {topic}\n"));
         }

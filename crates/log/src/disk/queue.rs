@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// Stores records of another log at their places.
     Place {
         records: Vec<Arc<Record>>,
+        /// The other log ends here.
+        end: Option<Position>,
         reply: oneshot::Sender<Result<Appended, AppendError>>,
         permit: OwnedSemaphorePermit,
     },

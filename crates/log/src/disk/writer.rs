@@ -173,8 +173,8 @@ impl Writer {
                 group.replies.push(Reply::Append(reply, placed));
                 permit
             }
-            Command::Place { records, reply, permit } => {
-                let placed = self.place_copies(records, group);
+            Command::Place { records, end, reply, permit } => {
+                let placed = self.place_copies(records, end, group);
                 group.replies.push(Reply::Append(reply, placed));
                 permit
             }
@@ -220,6 +220,7 @@ impl Writer {
     fn place_copies(
         &mut self,
         records: Vec<Arc<Record>>,
+        end: Option<Position>,
         group: &mut Group,
     ) -> Result<(Vec<Position>, bool), AppendError> {
         let mut positions = Vec::new();
@@ -227,6 +228,11 @@ impl Writer {
             self.state.sequencer.place_copy(&record)?;
             positions.push(record.position);
             self.encode(vec![record], group);
+        }
+        if let Some(end) = end.filter(|end| *end >= self.state.sequencer.next()) {
+            // What was last there is not here: an erasure of nothing holds the place.
+            self.state.sequencer.skip_to(end);
+            self.place_erasure(Vec::new(), group);
         }
         Ok((positions, false))
     }
