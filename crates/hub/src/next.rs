@@ -111,11 +111,7 @@ pub(crate) fn next(
             let resumed = match &cursor.filter {
                 // Retention takes the oldest of a topic first: what was not read of it yet is not
                 // there. (What a log lost otherwise may lie behind events that are left.)
-                Filter::Topics(topics)
-                    if topics.len() == 1
-                        && !read.has_some(cursor.position)
-                        && read.through >= removed =>
-                {
+                Filter::Topics(topics) if topics.len() == 1 && !read.has_some(cursor.position) => {
                     removed
                 }
                 _ => removed.min(read.nothing_up_to(cursor.position)),

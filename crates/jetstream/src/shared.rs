@@ -240,7 +240,7 @@ impl Shared {
         let _one_of_few = self.reads.acquire().await.map_err(|error| error.to_string())?;
         self.reach(0).await?;
         let generation = self.progress.borrow().generation;
-        let (entries, examined) = self.look(range, filter, budget).await?;
+        let (entries, examined) = self.look(range, filter, (budget, view)).await?;
         // What went meanwhile is known once this node is as far as the stream was after the read.
         self.catch_up().await?;
         if self.progress.borrow().generation != generation {
@@ -255,13 +255,21 @@ impl Shared {
         &self,
         range: ReadRange,
         filter: &Filter,
-        budget: Budget,
+        (budget, view): (Budget, View),
     ) -> Result<(Vec<Entry>, Position), String> {
         let want = Want::of(filter, &self.nats);
         let (mut from, end, witness) = {
             let index = self.index();
             let witness = index.witness(filter, range.after);
-            (index.runs.sequence(range.after) + 1, index.end, witness)
+            // What a topic hides, however much, need not be read.
+            let hidden = match filter {
+                Filter::Topics(topics) if topics.len() == 1 && view == View::Kept => {
+                    index.topics.get(&topics[0]).hidden.min(index.end)
+                }
+                _ => Position::START,
+            };
+            let after = range.after.max(hidden);
+            (index.runs.sequence(after) + 1, index.end, witness)
         };
         let (mut entries, mut looked, mut left) = (Vec::new(), 0, budget);
         let mut examined = range.after;
@@ -273,7 +281,9 @@ impl Shared {
             let index = self.index();
             for message in read.messages {
                 (from, examined) = (message.mark.seq + 1, index.runs.position(message.mark.seq));
-                if let Some(entry) = index.placed(message).filter(|entry| wanted(entry, filter)) {
+                let entry = index.placed(message).filter(|entry| wanted(entry, filter));
+                // What is hidden takes no room: an empty page says that nothing is left.
+                if let Some(entry) = entry.filter(|entry| index.shows(entry, view)) {
                     left.events = left.events.saturating_sub(1);
                     left.bytes = left.bytes.saturating_sub(entry.cost());
                     entries.push(entry);

@@ -28,7 +28,8 @@ impl Index {
         self.recent.range(from..).cloned().collect()
     }
 
-    fn shows(&self, entry: &Entry, view: View) -> bool {
+    /// Whether a reader may see it.
+    pub(crate) fn shows(&self, entry: &Entry, view: View) -> bool {
         match entry {
             Entry::Event(record) => {
                 !self.erased.contains(&record.position)
