@@ -81,7 +81,9 @@ impl NatsCluster {
     #[must_use]
     pub fn start(version: NatsVersion, count: usize, setup: &NatsSetup) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let ports = free_ports(2 * count);
+        // Held until everything else that takes ports has its own.
+        let held = listeners(2 * count);
+        let ports: Vec<SocketAddr> = held.iter().map(|held| held.local_addr().unwrap()).collect();
         let (clients, listens) = ports.split_at(count);
         let routes: Vec<Vec<Option<Proxy>>> = (0..count)
             .map(|n| {
@@ -100,6 +102,7 @@ impl NatsCluster {
         });
         let servers = servers.collect();
         let mut cluster = Self { servers, routes, _temp: temp };
+        drop(held);
         cluster.servers.iter_mut().for_each(Nats::spawn);
         if !setup.no_jetstream && !setup.guarded {
             cluster.servers.iter().for_each(Nats::wait);
@@ -312,11 +315,13 @@ fn settings(
     text + &setup.settings
 }
 
+fn listeners(count: usize) -> Vec<TcpListener> {
+    (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect()
+}
+
 /// Ports that nobody has now.
 pub(crate) fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    listeners(count).iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
 /// The first of so many ports in a row that nobody has now.
