@@ -434,26 +434,24 @@ impl Topics {
 
     /// Takes in what was remembered of a topic elsewhere, by the same limits, at a later point of
     /// the log than what is known here.
-    pub fn learn(&mut self, known: Known) {
-        self.enter(&known.topic);
-        self.change(&known.topic, |state| {
-            state.last = state.last.max(known.reach.last);
-            state.hidden = state.hidden.max(known.reach.hidden);
-            state.removed = state.removed.max(known.removed);
-            if let Some(buckets) = &mut state.buckets {
-                **buckets = known.held.into_iter().collect();
-            }
-        });
-        self.forget_excess();
+    pub fn learn(&mut self, known: &Known) {
+        self.take_over(known, true);
     }
 
     /// As [`Topics::learn`], of a log that this one was copied from: what is held is counted already.
     pub fn learn_of_origin(&mut self, known: &Known) {
+        self.take_over(known, false);
+    }
+
+    fn take_over(&mut self, known: &Known, held: bool) {
         self.enter(&known.topic);
         self.change(&known.topic, |state| {
             state.last = state.last.max(known.reach.last);
             state.hidden = state.hidden.max(known.reach.hidden);
             state.removed = state.removed.max(known.removed);
+            if let Some(buckets) = state.buckets.as_mut().filter(|_| held) {
+                **buckets = known.held.iter().copied().collect();
+            }
         });
         self.forget_excess();
     }

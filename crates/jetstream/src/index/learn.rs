@@ -50,7 +50,7 @@ impl Index {
             return false;
         }
         let shown = self.end;
-        for known in snapshot.topics {
+        for known in &snapshot.topics {
             self.topics.learn(known);
         }
         self.topics.forget_up_to(snapshot.forgotten);

@@ -141,7 +141,7 @@ impl Index {
             clock,
             uptime,
         };
-        index.trails = index.ages.scans.iter().map(|_| Trail::default()).collect();
+        index.begin_trails(Position::START);
         index
     }
 
