@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::{
     keeper,
     nats::{Nats, REQUEST, in_full},
+    nodes,
     runs::Mark,
     shared::Shared,
     source::stored,
@@ -70,12 +71,9 @@ pub(crate) async fn begin(shared: &Shared, first: bool) -> Result<Session, Strin
     if !nats.is_connected() {
         return Err("the connection to NATS is lost".into());
     }
-    let known = (!first).then(|| {
-        let index = shared.index();
-        Known { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
-    });
+    let known = (!first).then(|| Known::of(&shared.index()));
     if first {
-        keeper::heartbeat(shared, false).await?;
+        nodes::heartbeat(shared, false).await?;
     }
     let beginning = async {
         let connection = nats.connection();

@@ -10,10 +10,10 @@ use eventwall_log::{Log as _, Position, Record, kit::Origin};
 
 use crate::{
     config::JetStreamConfig,
-    keeper,
     log::JetStreamLog,
     message,
     nats::{Nats, OpenError, created, in_full},
+    nodes,
     runs::Runs,
     state::JetStreamState,
     verify,
@@ -56,13 +56,13 @@ impl JetStreamImport {
                 "the hub {url} has had events already: name another, as in nats://HOST/NAME"
             )));
         }
-        if !keeper::nodes_of(&nats).await.map_err(failed)?.is_empty() {
+        if !nodes::nodes_of(&nats).await.map_err(failed)?.is_empty() {
             return Err(OpenError::Mismatch(format!(
                 "nodes use the hub {}, or did ten seconds ago: stop them first",
                 config.url
             )));
         }
-        keeper::agree(&nats, &config).await?;
+        nodes::agree(&nats, &config).await?;
         let runs = Runs::copied(created(&info));
         let (next, on_their_way) = (Position(1), VecDeque::new());
         Ok(Self { nats, config, origin, runs, spans: 0, next, sent: 0, on_their_way })

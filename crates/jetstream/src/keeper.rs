@@ -12,17 +12,15 @@ use std::{
 use async_nats::jetstream::{
     ErrorCode,
     kv::{CreateErrorKind, UpdateErrorKind},
+    stream::DeleteMessageErrorKind,
 };
 use bytes::Bytes;
-use eventwall_log::{Blobs as _, Position, Retention, Topic};
-use sha2::{Digest as _, Sha256};
+use eventwall_log::{Blobs as _, Position, Topic};
 
 use crate::{
-    config::JetStreamConfig,
     follow::leave as leave_server,
-    index::settings,
-    nats::{Nats, OpenError, in_full, is_conflict, last_raw},
-    runs::Mark,
+    nats::in_full,
+    nodes::{heartbeat, limits_of, node_key, nodes},
     shared::{Shared, Witness},
     snapshot::Snapshot,
     source::Want,
@@ -31,6 +29,8 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_secs(1);
+/// What a round may take.
+const ROUND: Duration = Duration::from_secs(60);
 /// A snapshot is made once so many messages came since the last, or after this time if any did.
 const SNAPSHOT_MESSAGES: u64 = 50_000;
 const SNAPSHOT_TIME: Duration = Duration::from_secs(30);
@@ -49,9 +49,6 @@ const LEARN: Duration = Duration::from_secs(15);
 const REFILLS: usize = 64;
 /// A snapshot that is larger is not believed.
 const SNAPSHOT_BYTES: usize = 1 << 30;
-
-/// Attempts to write what other nodes write, too.
-const TRIES: usize = 10;
 
 const LEADER: &str = "keeper";
 const POINTER: &str = "snapshot";
@@ -75,24 +72,6 @@ pub(crate) struct Keeper {
     /// How far the tail was when the stream was longer.
     behind: Option<(u64, Instant)>,
 }
-
-/// What is known of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) name: String,
-    /// It serves; else it is only about to.
-    pub(crate) ready: bool,
-    settings: String,
-    /// How far it is.
-    seq: u64,
-    /// The last message that it has seen.
-    pub(crate) mark: Mark,
-    /// What it takes the stream for: since the last break that it knows of.
-    pub(crate) unsure: Position,
-}
-
-/// What a round may take.
-const ROUND: Duration = Duration::from_secs(60);
 
 /// Says that this node is there until the log is closed, whatever else it is busy with.
 pub(crate) async fn pulse(shared: Arc<Shared>) {
@@ -161,7 +140,8 @@ impl Keeper {
         }
     }
 
-    /// What is left of the stream; and whether the list of epochs is still this one, and the tail gets what is there.
+    /// What is left of the stream; and whether the list of epochs is still this one, and the tail gets
+    /// what is there.
     async fn look(&mut self, shared: &Shared) -> Result<(), String> {
         let state = shared.nats.info().await?.state;
         let taken = {
@@ -225,7 +205,7 @@ impl Keeper {
         }
         self.delete_erased(shared, generation).await?;
         let nodes = nodes(shared).await?;
-        let mine = digest(&settings(shared.index().topics.retention()));
+        let mine = limits_of(&shared.index());
         let differ = nodes.iter().any(|node| node.settings != mine);
         match (differ, std::mem::replace(&mut self.differ, differ)) {
             (true, false) => {
@@ -346,7 +326,6 @@ pub(crate) async fn delete(shared: &Shared, position: Position) -> Result<(), St
         }
         seq
     };
-    use async_nats::jetstream::stream::DeleteMessageErrorKind;
     match shared.nats.stream.delete_message(seq).await {
         Err(error) => match error.kind() {
             DeleteMessageErrorKind::JetStream(inner) if is_gone(&inner) => Ok(()),
@@ -384,94 +363,6 @@ async fn refill(shared: &Shared) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn digest(settings: &str) -> String {
-    Sha256::digest(settings).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn node_key(node: &str) -> String {
-    format!("node.{node}")
-}
-
-/// Says that this node is there, how far it is and what it keeps.
-pub(crate) async fn heartbeat(shared: &Shared, ready: bool) -> Result<(), String> {
-    let value = {
-        let index = shared.index();
-        let (settings, mark) = (digest(&settings(index.topics.retention())), index.mark);
-        let unsure = index.runs.unsure;
-        format!("{settings} {} {} {} {unsure} {ready}", index.taken, mark.seq, mark.time)
-    };
-    let put = shared.nats.leases.put(node_key(&shared.node), value.into()).await;
-    put.map(drop).map_err(|error| in_full(&error))
-}
-
-/// Every node that is there, as those who lead have it.
-pub(crate) async fn nodes(shared: &Shared) -> Result<Vec<Node>, String> {
-    nodes_of(&shared.nats).await
-}
-
-/// Every node of a hub.
-pub(crate) async fn nodes_of(nats: &Nats) -> Result<Vec<Node>, String> {
-    let leases = &nats.leases;
-    let prefix = format!("$KV.{}.node.", leases.name);
-    let subjects = nats.subjects_of(&leases.stream_name, &format!("{prefix}*")).await?;
-    let mut nodes = Vec::new();
-    for subject in subjects {
-        let Some(name) = subject.strip_prefix(&prefix) else { continue };
-        let Some(message) = last_raw(&leases.stream, &subject).await? else { continue };
-        nodes.extend(node(name, &String::from_utf8_lossy(&message.payload)));
-    }
-    Ok(nodes)
-}
-
-/// One that has said farewell says nothing.
-fn node(name: &str, text: &str) -> Option<Node> {
-    let mut words = text.split(' ');
-    let settings = words.next()?.to_owned();
-    let seq = words.next()?.parse().ok()?;
-    let mark = Mark { seq: words.next()?.parse().ok()?, time: words.next()?.parse().ok()? };
-    let unsure = Position(words.next()?.parse().ok()?);
-    let ready = words.next()? == "true";
-    Some(Node { name: name.into(), ready, settings, seq, mark, unsure })
-}
-
-/// The settings that every node of a hub must share, and NATS does not keep.
-const SETTINGS: &str = "settings";
-
-/// Makes sure that this node keeps what the others keep.
-pub(crate) async fn agree(nats: &Nats, config: &JetStreamConfig) -> Result<(), OpenError> {
-    let failed = |reason: String| OpenError::Failed { url: config.url.to_string(), reason };
-    let mine = settings(&config.retention);
-    for _ in 0..TRIES {
-        let stored = nats.value(SETTINGS).await.map_err(failed)?;
-        let revision = stored.as_ref().map_or(0, |(_, revision)| *revision);
-        let theirs = stored.map(|(value, _)| String::from_utf8_lossy(&value).into_owned());
-        match theirs {
-            Some(theirs) if theirs == mine => return Ok(()),
-            Some(_) if !config.url.update => {
-                return Err(OpenError::Mismatch(format!(
-                    "the hub {} keeps topics by other limits than this node's max_events_per_topic, keep and [[retention]]: start it with the same settings as the other nodes, or add ?update=true to --store to change the hub's",
-                    nats.hub
-                )));
-            }
-            _ => {}
-        }
-        match nats.state.update(SETTINGS, mine.clone().into(), revision).await {
-            Ok(_) => return Ok(()),
-            // Another node says its own in this moment: perhaps the same.
-            Err(error) if is_conflict(&error) => {}
-            Err(error) => return Err(failed(in_full(&error))),
-        }
-    }
-    Err(failed("the hub's settings do not stand still".into()))
-}
-
-/// From now on other limits hold, for all nodes.
-pub(crate) async fn limit(shared: &Shared, retention: &Retention) -> Result<(), String> {
-    shared.nats.limit(retention).await?;
-    let put = shared.nats.state.put(SETTINGS, settings(retention).into()).await;
-    put.map(drop).map_err(|error| in_full(&error))
 }
 
 /// This node goes: nobody need wait for its lease to end.

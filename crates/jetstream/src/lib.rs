@@ -1,6 +1,6 @@
 //! Eventwall's log on NATS JetStream: any number of nodes over one ordered stream.
 //!
-//! * `nats`: the connection, and what is kept in the cluster.
+//! * `nats`, `setup`: the connection, and what is kept in the cluster.
 //! * `subject`, `message`: topics and events as NATS has them.
 //! * `runs`, `verify`: which sequence is which position under which epoch, and whether the stream is
 //!   still what it was.
@@ -8,8 +8,8 @@
 //! * `source`, `back`, `shared`: reads of what is no longer in memory.
 //! * `publish`, `erase`: what is written.
 //! * `state`, `blobs`, `ephemera`: what is beside the log.
+//! * `nodes`: what the nodes tell each other.
 //! * `keeper`, `snapshot`, `trail`: what goes, and what is remembered of it.
-//!
 //! * `import`: a hub made out of another log; `recount`: limits that have changed.
 //!
 //! The stream is the only truth: a node keeps nothing that it cannot read again.
@@ -26,6 +26,7 @@ mod keeper;
 mod log;
 mod message;
 mod nats;
+mod nodes;
 mod publish;
 mod recount;
 mod runs;

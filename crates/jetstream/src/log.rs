@@ -23,6 +23,7 @@ use crate::{
     index::{Index, View},
     keeper::{self, Keeper, keep, pulse},
     nats::{Nats, OpenError},
+    nodes,
     publish::append,
     recount::recount,
     runs::Runs,
@@ -70,7 +71,7 @@ impl JetStreamLog {
         let session = catch_up(&shared).await.map_err(failed)?;
         // Whoever came in the same moment, and thought to be alone too, is noticed before anybody is
         // told an id.
-        keeper::heartbeat(&shared, true).await.map_err(failed)?;
+        nodes::heartbeat(&shared, true).await.map_err(failed)?;
         settle(&shared).await.map_err(failed)?;
         let mut keeper = Keeper::default();
         keeper.round(&shared, false).await.map_err(failed)?;
@@ -88,7 +89,7 @@ impl JetStreamLog {
 async fn agree(nats: &Nats, config: &JetStreamConfig) -> Result<(), OpenError> {
     let mut tries = 0;
     loop {
-        match keeper::agree(nats, config).await {
+        match nodes::agree(nats, config).await {
             Err(OpenError::Failed { .. }) if tries < TRIES => tries += 1,
             agreed => return agreed,
         }
@@ -119,10 +120,7 @@ async fn catch_up(shared: &Shared) -> Result<Session, String> {
 /// Makes sure that the list of epochs is still the one that this node goes by, and that whoever reads
 /// it in this moment reads it again.
 async fn settle(shared: &Arc<Shared>) -> Result<(), String> {
-    let known = {
-        let index = shared.index();
-        Known { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
-    };
+    let known = Known::of(&shared.index());
     let verified = verify(shared, Some(&known)).await?;
     if verified.broken {
         return Err("the stream changed while this node was starting: start it again".into());
@@ -149,7 +147,7 @@ impl JetStreamLog {
     /// # Errors
     /// If the servers do not answer.
     pub async fn has_others(&self) -> Result<bool, String> {
-        let nodes = keeper::nodes(&self.shared).await?;
+        let nodes = nodes::nodes(&self.shared).await?;
         Ok(nodes.iter().any(|node| node.name != self.shared.node))
     }
 
@@ -304,7 +302,7 @@ impl Log for JetStreamLog {
                     "older events are not counted by the new limits yet; they are as newer ones come"
                 );
             }
-            if let Err(why) = keeper::limit(&shared, &retention).await {
+            if let Err(why) = nodes::limit(&shared, &retention).await {
                 tracing::error!(
                     why,
                     "the hub's limits could not be changed in NATS: they hold on this node only, until it is reloaded"

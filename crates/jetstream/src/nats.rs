@@ -1,5 +1,5 @@
 //! The connection to the cluster, and what is kept there: one stream, two buckets of keys and one of
-//! objects. Makes them, or checks that they are what is needed, and says plainly what is not.
+//! objects. `setup` makes them; what is in them is others' concern.
 
 use std::{
     path::Path,

@@ -18,7 +18,6 @@ use eventwall_log::{
     AppendError, AppendOptions, Appended, Batch, EventId, ExpectedLast, Filter, MAX_FIELD_BYTES,
     Millis, NewEvent, Position, Resolution, Topic, kit::last_id, system_time,
 };
-
 use tokio::time::Instant;
 
 use crate::{
@@ -231,10 +230,6 @@ impl Append<'_> {
         Ok(())
     }
 
-    async fn send_one(&self, last: Option<u64>) -> Result<Answer, AppendError> {
-        self.send_first(self.headers(0, last)).await
-    }
-
     /// Where the event is, or the first of the batch, that the key was used for: among the newest, or
     /// among its topics'. The servers are not asked by a repeat: where a condition refuses it, some
     /// remember the key as used.
@@ -285,8 +280,9 @@ impl Append<'_> {
         }
     }
 
-    async fn send_first(&self, headers: HeaderMap) -> Result<Answer, AppendError> {
+    async fn send_one(&self, last: Option<u64>) -> Result<Answer, AppendError> {
         let event = &self.events[0];
+        let headers = self.headers(0, last);
         let subject = self.shared.nats.subjects.of_topic(&event.topic);
         let data = Bytes::copy_from_slice(event.data.as_bytes());
         let context = &self.shared.nats.context;
@@ -350,11 +346,10 @@ impl Append<'_> {
         duplicate: bool,
         before: Progress,
     ) -> Result<Appended, AppendError> {
-        let told = |why: String| unknown(&format!("its place is not known: {why}"));
         // A place that was taken before: the stream is another one.
         let taken = !duplicate && seq <= before.seq;
         if taken || self.shared.nats.connection() != before.connection {
-            self.shared.renewed(before.generation).await.map_err(told)?;
+            self.shared.renewed(before.generation).await.map_err(|why| lost_sight(&why))?;
         }
         if duplicate {
             return self.repeated(seq).await;
@@ -375,7 +370,7 @@ impl Append<'_> {
             {
                 Ok(())
             }
-            Err(why) => Err(unknown(&format!("its place is not known: {why}"))),
+            Err(why) => Err(lost_sight(&why)),
         }
     }
 
@@ -435,4 +430,9 @@ fn refusal(error: &PublishError) -> Option<&jetstream::Error> {
 
 fn unknown(reason: &str) -> AppendError {
     AppendError::OutcomeUnknown { reason: reason.into() }
+}
+
+/// It is stored, and this node cannot say where.
+fn lost_sight(why: &str) -> AppendError {
+    unknown(&format!("its place is not known: {why}"))
 }

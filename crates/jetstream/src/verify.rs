@@ -9,8 +9,9 @@ use bytes::Bytes;
 use eventwall_log::Position;
 
 use crate::{
-    keeper::{self, Node},
+    index::Index,
     nats::{Nats, created, if_there, in_full, is_conflict},
+    nodes::{self, Node},
     runs::{Mark, Runs},
     shared::Shared,
 };
@@ -31,6 +32,12 @@ pub(crate) struct Known {
     pub(crate) shown: Position,
 }
 
+impl Known {
+    pub(crate) fn of(index: &Index) -> Self {
+        Self { runs: index.runs.clone(), marks: index.marks(), shown: index.end }
+    }
+}
+
 /// What the stream is.
 #[derive(Debug)]
 pub(crate) struct Verified {
@@ -48,7 +55,7 @@ pub(crate) async fn verify(shared: &Shared, known: Option<&Known>) -> Result<Ver
     for _ in 0..TRIES {
         let (listed, revision) = list(nats).await?;
         // After the list was read: whoever comes in between changes it.
-        let nodes = keeper::nodes(shared).await?;
+        let nodes = nodes::nodes(shared).await?;
         let others = nodes.iter().filter(|node| node.name != shared.node && node.ready);
         let others: Vec<Node> = others.cloned().collect();
         let alone = known.is_none() && others.is_empty();
