@@ -257,6 +257,10 @@ impl Log for JetStreamLog {
         })
     }
 
+    fn topic_count(&self) -> usize {
+        self.shared.index().topics.count()
+    }
+
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
         Box::pin(async move {
             let found = self.shared.first_since(time).await.map_err(unreadable)?;

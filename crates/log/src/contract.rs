@@ -466,6 +466,7 @@ pub async fn patterns_find_their_topics(log: Tested) {
     for (n, name) in ["a/1", "b/1", "a/2", "$own/1", "a/2/x", "c"].into_iter().enumerate() {
         publish(&log, name, n.to_string()).await;
     }
+    assert_eq!(log.topic_count(), 6);
     let select = |exact: &[&str], patterns: &[&str]| {
         let patterns = patterns.iter().map(|p| p.parse().expect("a pattern")).collect();
         Filter::select(exact.iter().map(|name| topic(name)), patterns)

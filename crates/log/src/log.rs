@@ -59,6 +59,9 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// The topics that have events left and that `filter` matches, in no order.
     fn topics(&self, filter: &Filter) -> BoxFuture<'_, Result<Vec<Topic>, ReadError>>;
 
+    /// How many topics have events left, at once; a moment ago will do.
+    fn topic_count(&self) -> usize;
+
     /// The position just before the first event that is not older than `time`; the end of
     /// the log if all are.
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>>;

@@ -340,6 +340,10 @@ impl Log for MemoryLog {
         Box::pin(async { Ok(topics) })
     }
 
+    fn topic_count(&self) -> usize {
+        self.lock().topics.count()
+    }
+
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
         let inner = self.lock();
         let older = |entry: &&Entry| matches!(entry, Entry::Event(record) if record.time < time);

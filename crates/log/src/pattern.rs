@@ -60,6 +60,26 @@ impl Pattern {
         });
         begins && (rest.next().is_some() == self.open)
     }
+
+    /// Whether every topic that `other` stands for is one that this stands for, too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.is_reserved() || other.is_reserved() {
+            return false;
+        }
+        // Of other's topics the shortest have so many segments.
+        let shortest = other.segments.len() + usize::from(other.open);
+        let long_enough = shortest >= self.segments.len() + usize::from(self.open);
+        let ends = self.open || (!other.open && other.segments.len() == self.segments.len());
+        let mut theirs = other.segments.iter();
+        let begins = self.segments.iter().all(|segment| match (segment, theirs.next()) {
+            // Whatever an open pattern has there.
+            (Segment::Any, _) => true,
+            (Segment::Exactly(text), Some(Segment::Exactly(their))) => text == their,
+            (Segment::Exactly(_), _) => false,
+        });
+        long_enough && ends && begins
+    }
 }
 
 impl FromStr for Pattern {
@@ -130,6 +150,68 @@ mod tests {
             ("$private/*", "$private/x"),
         ] {
             assert!(!matches(pattern, topic), "{pattern} {topic}");
+        }
+    }
+
+    #[test]
+    fn what_covers_what() {
+        let covers = |one: &str, other: &str| {
+            one.parse::<Pattern>().unwrap().covers(&other.parse().unwrap())
+        };
+        for (one, other) in [
+            ("**", "**"),
+            ("**", "*"),
+            ("**", "a/**"),
+            ("*", "a"),
+            ("a/*", "a/*"),
+            ("a/**", "a/*"),
+            ("a/**", "a/*/c"),
+            ("a/**", "a/b/**"),
+            ("a/*/**", "a/b/**"),
+            ("*/**", "a/**"),
+            ("a/b", "a/b"),
+        ] {
+            assert!(covers(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("*", "**"),
+            ("a/*", "a/**"),
+            ("a/*", "*/*"),
+            ("a/**", "**"),
+            ("a/**", "a"),
+            ("*/*/**", "a/**"),
+            ("a/b", "a/*"),
+            ("a", "b"),
+            ("**", "$private/*"),
+            ("$private/*", "$private/*"),
+        ] {
+            assert!(!covers(one, other), "{one} {other}");
+        }
+    }
+
+    /// Two patterns over two letters and every short topic: what is covered is matched, and what is not
+    /// covered has a topic that shows it.
+    #[test]
+    fn covering_is_matching_of_all() {
+        fn texts(words: &[&str], depth: usize) -> Vec<String> {
+            let mut all: Vec<String> = words.iter().map(ToString::to_string).collect();
+            for _ in 1..depth {
+                let longer = all.iter().flat_map(|t| words.iter().map(move |w| format!("{t}/{w}")));
+                all.extend(longer.collect::<Vec<_>>());
+            }
+            all.sort_unstable();
+            all.dedup();
+            all
+        }
+        let topics: Vec<Topic> =
+            texts(&["a", "b", "c"], 4).iter().map(|text| text.parse().unwrap()).collect();
+        let patterns: Vec<Pattern> =
+            texts(&["a", "*", "**"], 3).iter().filter_map(|text| text.parse().ok()).collect();
+        for one in &patterns {
+            for other in &patterns {
+                let all = topics.iter().all(|t| !other.matches(t) || one.matches(t));
+                assert_eq!(one.covers(other), all, "{one} {other}");
+            }
         }
     }
 

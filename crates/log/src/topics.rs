@@ -397,6 +397,12 @@ impl Topics {
         }
     }
 
+    /// How many topics have events left.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.known.len() - self.emptied
+    }
+
     /// The emptied topics and the common watermark, for the state that outlives retention.
     pub(crate) fn watermarks(&self) -> (impl Iterator<Item = (&Topic, Position)>, Position) {
         let empty = self.known.iter().filter(|(_, state)| state.is_empty());

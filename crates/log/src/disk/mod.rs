@@ -282,6 +282,10 @@ impl Log for DiskLog {
         Box::pin(async { Ok(topics) })
     }
 
+    fn topic_count(&self) -> usize {
+        self.index.read().topics.count()
+    }
+
     fn position_before(&self, time: Millis) -> BoxFuture<'_, Result<Position, ReadError>> {
         read::position_before(&self.index, time)
     }
