@@ -3,7 +3,7 @@
 
 import { copyText } from "./copy.js";
 import { byId, say } from "./dom.js";
-import { samplesUrl, topicUrl } from "./page.js";
+import { may, samplesUrl, topicUrl } from "./page.js";
 import { ask, reasonOf } from "./wire.js";
 
 export class Empty {
@@ -13,6 +13,9 @@ export class Empty {
   #playing = false;
 
   constructor() {
+    byId("how-to-post", HTMLElement).hidden = !may.has("post");
+    for (const id of ["curl", "how-to-publish"]) byId(id, HTMLElement).hidden = !may.has("publish");
+    byId("play-samples", HTMLElement).hidden = !may.has("samples");
     this.#line.textContent = `curl -d "hello" ${location.origin}${topicUrl}`;
     byId("second-tab", HTMLAnchorElement).href = location.pathname;
     byId("copy-curl", HTMLElement).addEventListener("click", () => void this.#copy());

@@ -10,7 +10,7 @@ import { Empty } from "./empty.js";
 import * as history from "./history.js";
 import { nap } from "./nap.js";
 import { Older } from "./older.js";
-import { streamUrl } from "./page.js";
+import { may, streamUrl } from "./page.js";
 import { KINDS } from "./post.js";
 import { Status } from "./status.js";
 import { Wall } from "./wall.js";
@@ -20,7 +20,8 @@ const status = new Status();
 const empty = new Empty();
 const wall = new Wall(changed);
 const older = new Older(loadOlder);
-new Composer();
+if (may.has("post")) new Composer();
+else byId("compose", HTMLElement).hidden = true;
 keepTrue(byId("posts", HTMLElement));
 void start();
 

@@ -15,6 +15,9 @@ const inUrl = (text) =>
 export const wall = told("wall");
 export const visitor = told("visitor");
 
+/** What the server lets everyone do here: `post`, `publish`, `samples`. */
+export const may = new Set(told("may").split(" "));
+
 export const topicUrl = `/topics/walls/${inUrl(wall)}`;
 export const postsUrl = `/walls/${inUrl(wall)}/posts`;
 export const samplesUrl = `/walls/${inUrl(wall)}/samples`;

@@ -3,10 +3,12 @@
 
 use std::{
     fmt,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     str::FromStr,
 };
 
+use eventwall_log::{Pattern, PatternError};
+use ipnet::IpNet;
 use reqwest::Url;
 
 /// `ADDR:PORT`, where the address may be a name such as `localhost`.
@@ -14,6 +16,33 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let example = "write an address and a port, such as 127.0.0.1:8080";
     let mut found = text.to_socket_addrs().map_err(|error| format!("{error}: {example}"))?;
     found.next().ok_or_else(|| format!("there is no such address: {example}"))
+}
+
+/// An address, or a network such as `10.0.0.0/8`.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse().ok().map(|addr: IpAddr| IpNet::from(addr.to_canonical()));
+    text.parse().ok().or_else(address).ok_or_else(|| {
+        format!("{text:?} is no address or network: write it like 10.0.0.7, 10.0.0.0/8 or fd00::/8")
+    })
+}
+
+/// Topics that can be public.
+pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
+    let pattern: Pattern = text.parse().map_err(|error: PatternError| error.to_string())?;
+    if pattern.is_reserved() {
+        return Err(format!("{text} stands for the hub's own topics, which are never public"));
+    }
+    Ok(pattern)
+}
+
+/// Walls, by one name or `*`, as topics.
+pub(crate) fn wall_pattern(text: &str) -> Result<Pattern, String> {
+    if text.contains('/') || text == "**" {
+        return Err(format!(
+            "{text:?} is no wall: write a name without slashes, or * for all walls"
+        ));
+    }
+    pattern(&format!("walls/{text}"))
 }
 
 /// The origin of a web page: scheme, host and port, or `*` for any.
@@ -91,6 +120,19 @@ mod tests {
         ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn networks_and_what_is_public() {
+        assert_eq!(network("10.0.0.7").unwrap(), "10.0.0.7/32".parse().unwrap());
+        assert_eq!(network("::ffff:10.0.0.7").unwrap(), "10.0.0.7/32".parse().unwrap());
+        assert!(network("fd00::/8").is_ok() && network("10.0.0.0/33").is_err());
+        assert!(network("proxy.example").unwrap_err().contains("10.0.0.0/8"));
+        assert!(pattern("news/**").is_ok() && pattern("news").is_ok());
+        assert!(pattern("$private/**").unwrap_err().contains("never public"));
+        assert!(pattern("a/**/b").is_err() && pattern("").is_err());
+        assert_eq!(wall_pattern("*").unwrap().to_string(), "walls/*");
+        assert!(wall_pattern("a/b").is_err() && wall_pattern("**").is_err());
     }
 
     #[test]

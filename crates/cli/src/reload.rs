@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use eventwall_log::State;
-use eventwall_server::App;
+use eventwall_server::{App, Tls};
 use tokio::signal::unix::Signal;
 
 use crate::{
@@ -12,32 +12,47 @@ use crate::{
     config::{Parsed, parse_again, retention::retention, units::millis},
     failure::Failure,
     limits::{self, Noted},
-    serve::settings,
+    serve::{access, settings},
 };
 
-/// Never resolves; its owner ends it.
-pub(crate) async fn reload_on_hangup(
-    mut hangups: Signal,
-    app: Arc<App>,
-    state: Arc<dyn State>,
-    began_with: ServeArgs,
-) {
-    while hangups.recv().await.is_some() {
-        let reloaded = reload(&app, &began_with);
-        let window = millis(began_with.kept.idempotency_window);
-        let noted = Noted::new(&app.hub.log().retention(), window);
-        if let Err(error) = limits::note(&*state, &noted).await {
-            tracing::warn!(%error, "the limits that hold now are not noted beside the log");
+/// What is changed.
+pub(crate) struct Reloads {
+    pub(crate) app: Arc<App>,
+    pub(crate) state: Arc<dyn State>,
+    pub(crate) tls: Option<Arc<Tls>>,
+}
+
+impl Reloads {
+    /// Never resolves; its owner ends it.
+    pub(crate) async fn on_hangup(self, mut hangups: Signal, began_with: ServeArgs) {
+        while hangups.recv().await.is_some() {
+            self.renew();
+            let reloaded = reload(&self.app, &began_with);
+            let window = millis(began_with.kept.idempotency_window);
+            let noted = Noted::new(&self.app.hub.log().retention(), window);
+            if let Err(error) = limits::note(&*self.state, &noted).await {
+                tracing::warn!(%error, "the limits that hold now are not noted beside the log");
+            }
+            match reloaded {
+                Ok(waiting) if waiting.is_empty() => tracing::info!("the settings were read again"),
+                Ok(waiting) => {
+                    let waiting = waiting.join(", ");
+                    tracing::info!(waiting, "the settings were read again; these need a restart");
+                }
+                Err(failure) => {
+                    tracing::error!(%failure, "the settings stay as they are");
+                }
+            }
         }
-        match reloaded {
-            Ok(waiting) if waiting.is_empty() => tracing::info!("the settings were read again"),
-            Ok(waiting) => {
-                let waiting = waiting.join(", ");
-                tracing::info!(waiting, "the settings were read again; these need a restart");
-            }
-            Err(failure) => {
-                tracing::error!(%failure, "the settings stay as they are");
-            }
+    }
+
+    /// The certificate's files are looked at every few seconds anyway, but now is sooner.
+    fn renew(&self) {
+        let Some(tls) = &self.tls else { return };
+        match tokio::task::block_in_place(|| tls.reload()) {
+            Ok(true) => tracing::info!("the certificate was replaced"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the certificate stays as it is"),
         }
     }
 }
@@ -46,8 +61,8 @@ pub(crate) async fn reload_on_hangup(
 fn reload(app: &App, began_with: &ServeArgs) -> Result<Vec<&'static str>, Failure> {
     let Parsed { cli, rules } = parse_again()?;
     let args = server_of(cli);
-    let mut new = settings(&args);
     // Who may connect was decided for the address that is listened on.
+    let mut new = settings(&args, access(&args.access, began_with.listen)?);
     new.loopback_only = began_with.listen.ip().is_loopback();
     app.hub.log().set_retention(retention(&args.kept, rules)).map_err(Failure::usage)?;
     app.set_settings(new);
@@ -71,9 +86,10 @@ fn need_restart(old: &ServeArgs, new: &ServeArgs) -> Vec<&'static str> {
         ("idempotency_window", old.kept.idempotency_window != new.kept.idempotency_window),
         ("window_bytes", old.window_bytes != new.window_bytes),
         ("heartbeat", old.heartbeat != new.heartbeat),
-        ("max_start_events", old.max_start_events != new.max_start_events),
+        ("max_start_events", old.limits.max_start_events != new.limits.max_start_events),
         ("log_format", old.log_format != new.log_format),
-        ("allow_anyone", old.allow_anyone != new.allow_anyone),
+        ("tls_cert", old.access.tls_cert != new.access.tls_cert),
+        ("tls_key", old.access.tls_key != new.access.tls_key),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

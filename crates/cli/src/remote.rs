@@ -35,18 +35,11 @@ impl Remote {
                 "--server {server}: {error}: write it like http://127.0.0.1:8080"
             ))
         })?;
-        match base.scheme() {
-            "http" => {}
-            "https" => {
-                return Err(Failure::usage(
-                    "this version speaks plain http only: put the command beside the server, or use curl",
-                ));
-            }
-            other => {
-                return Err(Failure::usage(format!(
-                    "--server {server}: {other} is not http: write it like http://127.0.0.1:8080"
-                )));
-            }
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(Failure::usage(format!(
+                "--server {server}: {} is not http or https: write it like http://127.0.0.1:8080",
+                base.scheme()
+            )));
         }
         let client = Client::builder().connect_timeout(Duration::from_secs(10)).build();
         let client = client.map_err(|error| Failure::general(error.to_string()))?;

@@ -4,16 +4,18 @@ use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use eventwall_hub::{Hub, HubConfig};
 use eventwall_log::Rule;
-use eventwall_server::{App, Limits, Settings};
+use eventwall_server::{
+    Access, App, ForwardedHeader, Limits, Listener, Public, Settings, Tls, Trust,
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    args::ServeArgs,
+    args::{AccessArgs, ForwardedArg, ServeArgs},
     config::retention::retention,
     control::Control,
     failure::Failure,
     files::{check_limit, raise_limit},
-    reload::reload_on_hangup,
+    reload::Reloads,
     signals::{hangups, stop_signal},
     storage::Storage,
     whispering::Whispering,
@@ -23,7 +25,8 @@ const DEMO_PACE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(2)..=Duration::from_secs(7);
 
 pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failure> {
-    refuse_open_doors(&args)?;
+    let access = access(&args.access, args.listen)?;
+    let tls = tls(&args.access)?;
     let (stop, signals) = stop_signal()?;
     let hangups = hangups()?;
     let listener = listen(args.listen).await?;
@@ -33,7 +36,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let storage = Storage::open(&args, retention(&args.kept, rules)).await?;
     let control = storage.disk.clone().and_then(|(log, folder)| Control::start(log, &folder));
     let hub = Hub::new(storage.log.clone(), &hub_config(&args));
-    let app = Arc::new(App::new(hub, settings(&args)));
+    let app = Arc::new(App::new(hub, settings(&args, access)));
     let whispers = match &storage.shared {
         Some(log) => Some(Whispering::start(log, &app).await?),
         None => None,
@@ -41,12 +44,17 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let wall = eventwall_wall::routes(&app, &*storage.state).await;
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
-    check_limit(files, args.max_connections);
-    greet(address, &storage.described)?;
+    check_limit(files, args.limits.max_connections);
+    greet(address, tls.is_some(), &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
-    let reloads = tokio::spawn(reload_on_hangup(hangups, app.clone(), storage.state.clone(), args));
-    eventwall_server::serve(listener, router, app, stop).await;
+    let renewals = tls.clone().map(|tls| tokio::spawn(tls.watch()));
+    let reloads = Reloads { app: app.clone(), state: storage.state.clone(), tls: tls.clone() };
+    let reloads = tokio::spawn(reloads.on_hangup(hangups, args));
+    eventwall_server::serve(Listener { tcp: listener, tls }, router, app, stop).await;
     reloads.abort();
+    if let Some(renewals) = renewals {
+        renewals.abort();
+    }
     if let Some(demo) = demo {
         demo.abort();
     }
@@ -59,33 +67,82 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     Ok(())
 }
 
-/// Off the machine, access is decided by whoever starts the server, not by default.
-fn refuse_open_doors(args: &ServeArgs) -> Result<(), Failure> {
-    if args.listen.ip().is_loopback() || args.allow_anyone {
-        return Ok(());
+/// What is public. Off the machine that is decided by whoever starts the server, not by default.
+pub(crate) fn access(args: &AccessArgs, listen: SocketAddr) -> Result<Access, Failure> {
+    let AccessArgs { public_walls, public_read, public_write, allow_anyone, .. } = args;
+    let nothing_public =
+        [public_walls, public_read, public_write].iter().all(|list| list.is_empty());
+    if *allow_anyone && !nothing_public {
+        return Err(Failure::usage(
+            "--allow-anyone opens everything, and --public-… opens some of it: leave one of the two out",
+        ));
+    }
+    if !nothing_public {
+        let read = [&public_read[..], public_walls].concat();
+        let (write, post) = (public_write.clone(), public_walls.clone());
+        return Ok(Access::only(Public { read, write, post }));
+    }
+    if listen.ip().is_loopback() || *allow_anyone {
+        return Ok(Access::everything());
     }
     Err(Failure::usage(format!(
-        "{} can be reached from other machines, and everyone there could read and publish everything: add --allow-anyone if that is what you want, or listen on 127.0.0.1",
-        args.listen
+        "{listen} can be reached from other machines, so say what everyone there may do: --public-walls lobby opens a wall, --public-read TOPICS and --public-write TOPICS open topics, and --allow-anyone opens everything; or listen on 127.0.0.1"
     )))
 }
 
+fn tls(args: &AccessArgs) -> Result<Option<Arc<Tls>>, Failure> {
+    let (certificate, key) = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(None),
+        _ => {
+            return Err(Failure::usage(
+                "TLS needs both files: the certificate with --tls-cert and its key with --tls-key",
+            ));
+        }
+    };
+    let tls = Tls::load(certificate, key).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Some(Arc::new(tls)))
+}
+
 /// What of the settings can change while the server runs.
-pub(crate) fn settings(args: &ServeArgs) -> Settings {
+pub(crate) fn settings(args: &ServeArgs, access: Access) -> Settings {
+    let limits = &args.limits;
     Settings {
         loopback_only: args.listen.ip().is_loopback(),
-        allowed_hosts: args.allow_host.iter().map(ToString::to_string).collect(),
-        cors_origins: args.cors_origin.iter().map(ToString::to_string).collect(),
+        allowed_hosts: args.access.allow_host.iter().map(ToString::to_string).collect(),
+        cors_origins: args.access.cors_origin.iter().map(ToString::to_string).collect(),
+        access,
+        trust: Trust {
+            proxies: args.access.trusted_proxy.clone(),
+            header: match args.access.forwarded_header {
+                ForwardedArg::XForwarded => ForwardedHeader::XForwarded,
+                ForwardedArg::Forwarded => ForwardedHeader::Forwarded,
+            },
+            proxy_protocol: args.access.proxy_protocol,
+        },
         limits: Limits {
-            connections: args.max_connections,
-            body_bytes: size(args.max_body),
-            batch_events: args.max_batch,
-            page_events: args.max_page,
-            topics: args.max_topics,
-            write_deadline: args.write_deadline,
-            max_lag: args.max_lag,
-            drain_window: args.drain_window,
-            drain_deadline: args.drain_deadline,
+            connections: limits.max_connections,
+            address_connections: limits.max_address_connections,
+            subscriptions: limits.max_subscriptions,
+            topics: limits.max_topics,
+            connection_topics: limits.max_connection_topics,
+            publish_rate: limits.max_publish_rate,
+            topic_rate: limits.max_topic_rate,
+            all_topics: limits.max_all_topics,
+            body_bytes: size(limits.max_body),
+            head_bytes: size(limits.max_head),
+            url_bytes: size(limits.max_url),
+            batch_events: limits.max_batch,
+            page_events: limits.max_page,
+            handshake_deadline: limits.handshake_deadline,
+            header_deadline: limits.header_deadline,
+            idle_deadline: limits.idle_deadline,
+            body_deadline: limits.body_deadline,
+            stream_deadline: limits.stream_deadline,
+            write_deadline: limits.write_deadline,
+            max_lag: limits.max_lag,
+            drain_window: limits.drain_window,
+            drain_deadline: limits.drain_deadline,
             ..Limits::default()
         },
     }
@@ -95,7 +152,7 @@ fn hub_config(args: &ServeArgs) -> HubConfig {
     HubConfig {
         window_bytes: size(args.window_bytes),
         heartbeat: args.heartbeat,
-        max_start_events: args.max_start_events,
+        max_start_events: args.limits.max_start_events,
         ..HubConfig::default()
     }
 }
@@ -124,11 +181,12 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Printed once the address answers, in one piece.
-fn greet(address: SocketAddr, log: &str) -> Result<(), Failure> {
+fn greet(address: SocketAddr, tls: bool, log: &str) -> Result<(), Failure> {
+    let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
     let lobby = eventwall_wall::LOBBY;
     let greeting = format!(
-        "Eventwall {version}\n  wall  http://{address}/\n  log   {log}\n  post  curl -d hello http://{address}/topics/walls/{lobby}\nCtrl-C stops it.\n"
+        "Eventwall {version}\n  wall  {base}/\n  log   {log}\n  post  curl -d hello {base}/topics/walls/{lobby}\nCtrl-C stops it.\n"
     );
     let mut out = std::io::stdout().lock();
     match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {

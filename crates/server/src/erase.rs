@@ -9,6 +9,7 @@ use http::{StatusCode, Uri};
 use crate::{App, Problem, append_problem, problem::read_problem, query::decode};
 
 pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<StatusCode, Problem> {
+    app.settings().access.check_whole("erasing")?;
     let raw = uri.path().strip_prefix("/events/").unwrap_or_default();
     let id: EventId = decode("the id", raw)?
         .parse()

@@ -1,6 +1,7 @@
 //! The loopback rule: where everything is open because only this machine can reach it, no page
 //! on the web may use a visitor's browser to get in. `Host` stops rebound names, `Origin`
-//! stops foreign pages.
+//! stops foreign pages. Whatever passes has one `Host` header from then on, and it says what the client
+//! asked for.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -13,33 +14,42 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{Request, StatusCode, Version, header};
+use http::{HeaderValue, Request, StatusCode, Version, header};
 
-use crate::{App, Problem, Settings};
+use crate::{App, Client, Problem, Settings};
 
 pub(crate) async fn guard(
     State(app): State<Arc<App>>,
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    let settings = app.settings();
-    if let Err(problem) = check(&request, &settings) {
-        return problem.into_response();
+    let (mut request, settings) = (request, app.settings());
+    let host = match check(&request, &settings) {
+        Ok(host) => host.and_then(|host| HeaderValue::try_from(host).ok()),
+        Err(problem) => return problem.into_response(),
+    };
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host);
     }
     next.run(request).await
 }
 
-fn check<B>(request: &Request<B>, settings: &Settings) -> Result<(), Problem> {
+/// Answers the host that the client asked for.
+fn check<B>(request: &Request<B>, settings: &Settings) -> Result<Option<String>, Problem> {
     check_form(request)?;
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    // A target in absolute form outranks the header (RFC 9112, 3.2.2).
+    // A target in absolute form outranks the header (RFC 9112, 3.2.2); HTTP/2 has no other.
     let host = request.uri().authority().map(http::uri::Authority::as_str).or(text(header::HOST));
-    if !settings.loopback_only {
-        let foreign = text(header::ORIGIN).filter(|_| !request.method().is_safe());
-        return foreign.map_or(Ok(()), |origin| check_writer(origin, host, settings));
+    let forwarded = Client::of(request.extensions()).and_then(|client| client.host.as_deref());
+    let asked_for = forwarded.or(host);
+    if settings.loopback_only {
+        // Both: a rebound page can add the header of a proxy, but not change its own host.
+        [host, forwarded].into_iter().flatten().try_for_each(|host| check_host(host, settings))?;
+        text(header::ORIGIN).map_or(Ok(()), |origin| check_origin(origin, settings))?;
+    } else if let Some(origin) = text(header::ORIGIN).filter(|_| !request.method().is_safe()) {
+        check_writer(origin, asked_for, settings)?;
     }
-    host.map_or(Ok(()), |host| check_host(host, settings))?;
-    text(header::ORIGIN).map_or(Ok(()), |origin| check_origin(origin, settings))
+    Ok(asked_for.map(str::to_owned))
 }
 
 /// What holds wherever the server listens: a request says once whom it is for.
@@ -47,6 +57,13 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Problem> {
     let count = |name| request.headers().get_all(name).iter().count();
     if count(header::HOST) > 1 || count(header::ORIGIN) > 1 {
         return Err(Problem::bad_request("there is more than one Host or Origin header: send one"));
+    }
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let differ = authority.zip(host).is_some_and(|(one, other)| one != other);
+    if request.version() == Version::HTTP_2 && differ {
+        let detail = "the Host header and :authority differ: send one of them";
+        return Err(Problem::bad_request(detail));
     }
     // Before HTTP/1.1 there was no Host header; no browser leaves it out.
     if count(header::HOST) == 0 && request.version() == Version::HTTP_11 {

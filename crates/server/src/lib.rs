@@ -1,15 +1,17 @@
-//! HTTP over a hub. A request passes, in this order: the accept loop with its limits and
-//! deadlines (`accept`), the loopback rule (`guard`), CORS (`cors`), routing (`routes`), and
-//! one handler a file (`publish`, `follow`, `erase`, `health`, `metrics`, `inspect`).
+//! HTTP over a hub. A request passes, in this order: its connection with its limits and
+//! deadlines (`connection`), who sends it (`client`), the loopback rule (`guard`), CORS (`cors`), routing
+//! (`routes`), and one handler a file (`publish`, `follow`, `erase`, `health`, `metrics`, `inspect`), which
+//! asks whether the topic is public (`access`) and whether its client may have that much (`quota`).
 //!
 //! Handlers translate; they never decide what a subscriber gets. Every error leaves as a
 //! [`Problem`] that says what to change. The server knows no wall.
 
-mod accept;
+mod access;
 mod assets;
 mod body;
+mod client;
+mod connection;
 mod cors;
-mod deadline;
 mod drain;
 mod erase;
 mod follow;
@@ -22,14 +24,17 @@ mod presence;
 mod problem;
 mod publish;
 mod query;
+mod quota;
 mod routes;
 mod settings;
 mod stream;
 mod unavailable;
 
-pub use accept::serve;
+pub use access::{Access, Public};
 pub use assets::Assets;
 pub use body::{Collected, collect_body};
+pub use client::{Client, ForwardedHeader, Trust};
+pub use connection::{Listener, Tls, TlsError, serve};
 pub use drain::Drain;
 pub use html::html_page;
 pub use problem::{Problem, append_problem};

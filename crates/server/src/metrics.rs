@@ -8,26 +8,29 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_hub::Hub;
-use http::{StatusCode, header};
+use http::{Extensions, StatusCode, header};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
-use crate::{App, Problem};
+use crate::{App, Client, Problem};
 
 /// The server's counters, and the registry of all of them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: Gauge,
+    /// Connections closed at once, as there was not even room to refuse them.
+    pub(crate) dropped: Counter,
     cuts: Family<CutLabels, Counter>,
     refusals: Family<Refusal, Counter>,
     log_bytes: Gauge<i64, AtomicI64>,
     log_end: Gauge<i64, AtomicI64>,
     log_damage: Gauge<i64, AtomicI64>,
     log_up: Gauge<i64, AtomicI64>,
+    log_topics: Gauge<i64, AtomicI64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,12 +54,20 @@ pub(crate) enum Cut {
     gone,
     /// It was behind for too long.
     lag,
+    /// It began a connection or a request, and did not go on in time.
+    silent,
+    /// Its TLS handshake was not over in time.
+    handshake,
 }
 
-/// Marks the answer of a server that takes nobody in just now: a stream gets it as a `200`.
+/// Marks the answer to who is not taken in just now: a stream gets it as a `200`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TurnedAway {
     Full,
+    /// Its address has as many connections as it may have.
+    Address,
+    /// Its connection follows as much as it may, by the limit of this name.
+    Subscriptions(&'static str),
     Stopping,
     /// Where it began cannot be looked up just now.
     Unreadable,
@@ -68,6 +79,8 @@ impl Refusal {
         let status = response.status();
         let reason = match (response.extensions().get::<TurnedAway>(), status.as_u16()) {
             (Some(TurnedAway::Full), _) => "full",
+            (Some(TurnedAway::Address), _) => "address",
+            (Some(TurnedAway::Subscriptions(_)), _) => "subscriptions",
             (Some(TurnedAway::Stopping), _) => "stopping",
             (Some(TurnedAway::Unreadable), _) => "log",
             (None, ..400) => return None,
@@ -77,10 +90,12 @@ impl Refusal {
             (None, 405) => "method",
             (None, 408) => "slow",
             (None, 412) => "condition",
-            (None, 413 | 431) => "too_large",
+            (None, 413 | 414 | 431) => "too_large",
             (None, 415) => "media_type",
             (None, 422) => "key_reused",
+            (None, 429) => "rate",
             (None, 503) => "log",
+            (None, 507) => "topics",
             (None, ..500) => "other",
             (None, _) => "error",
         };
@@ -93,21 +108,28 @@ impl Metrics {
         let mut new = Self {
             registry: Registry::with_prefix("eventwall"),
             connections: Gauge::default(),
+            dropped: Counter::default(),
             cuts: Family::default(),
             refusals: Family::default(),
             log_bytes: Gauge::default(),
             log_end: Gauge::default(),
             log_damage: Gauge::default(),
             log_up: Gauge::default(),
+            log_topics: Gauge::default(),
         };
         let to = &mut new.registry;
         hub.metrics().register(to);
         to.register("connections", "Connections that are open now", new.connections.clone());
+        let dropped = "Connections closed at once, as there was not even room to refuse them";
+        to.register("dropped_connections", dropped, new.dropped.clone());
         // There from the beginning, so that the first one is a change.
         for reason in ["full", "stopping", "log"] {
             drop(new.refusals.get_or_create(&Refusal { status: 503, reason }));
         }
-        for reason in [Cut::stuck, Cut::gone, Cut::lag] {
+        for (status, reason) in [(429, "address"), (429, "subscriptions"), (429, "rate")] {
+            drop(new.refusals.get_or_create(&Refusal { status, reason }));
+        }
+        for reason in [Cut::stuck, Cut::gone, Cut::lag, Cut::silent, Cut::handshake] {
             drop(new.cuts.get_or_create(&CutLabels { reason }));
         }
         to.register("cut_peers", "Peers cut off because they were too slow", new.cuts.clone());
@@ -116,6 +138,8 @@ impl Metrics {
         to.register("log_end_position", "The last position in the log", new.log_end.clone());
         let up = "1 while the log takes events, 0 while it does not";
         to.register("log_up", up, new.log_up.clone());
+        let topics = "Topics that have events";
+        to.register("log_topics", topics, new.log_topics.clone());
         let damage = "Places in the log that were found to be damaged since the start";
         to.register("log_damaged_places", damage, new.log_damage.clone());
         new
@@ -123,6 +147,11 @@ impl Metrics {
 
     pub(crate) fn cut(&self, reason: Cut) {
         self.cuts.get_or_create(&CutLabels { reason }).inc();
+    }
+
+    /// Refused before it was a request.
+    pub(crate) fn not_understood(&self, status: u16, reason: &'static str) {
+        self.refusals.get_or_create(&Refusal { status, reason }).inc();
     }
 
     pub(crate) fn answered<B>(&self, response: &http::Response<B>) {
@@ -135,6 +164,7 @@ impl Metrics {
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.log_bytes.set(number(hub.log().bytes()));
         self.log_end.set(number(hub.log().end().0));
+        self.log_topics.set(number(hub.log().topic_count() as u64));
         self.log_damage.set(number(hub.log().damage().len() as u64));
         self.log_up.set(i64::from(hub.health().is_ok()));
         let mut text = String::new();
@@ -143,7 +173,13 @@ impl Metrics {
     }
 }
 
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(crate) async fn metrics(
+    State(app): State<Arc<App>>,
+    extensions: Extensions,
+) -> Result<Response, Problem> {
+    if !Client::of(&extensions).is_some_and(Client::is_near) {
+        app.settings().access.check_whole("/metrics")?;
+    }
     let text = app.metrics.text(&app.hub);
     let text = text.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
     let head = [

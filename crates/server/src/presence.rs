@@ -21,6 +21,7 @@ pub(crate) async fn presence(State(app): State<Arc<App>>, uri: Uri) -> Result<Re
     let mut counts = Map::new();
     for name in names {
         let topic = parse_topic(&name)?;
+        app.settings().access.check_read(&topic)?;
         counts.insert(topic.to_string(), Value::from(app.hub.presence(&topic)));
     }
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];

@@ -8,17 +8,20 @@ use axum::{
     routing::{delete, get},
 };
 use eventwall_hub::Hub;
+use eventwall_log::Topic;
 use http::{Method, StatusCode, Uri};
 use tokio::sync::Semaphore;
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    Assets, Drain, Problem, Settings, cors, erase, follow, guard,
+    Assets, Client, Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
     inspect,
     metrics::{Metrics, metrics},
     presence::presence,
+    problem::read_problem,
     publish,
+    quota::{Places, Rates},
     unavailable::refuse,
 };
 
@@ -33,6 +36,8 @@ pub struct App {
     /// Room for the bodies of requests, in KiB, all connections together.
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
+    /// How many connections each address has.
+    pub(crate) places: Arc<Places>,
     /// What the inspector's page loads.
     pub(crate) inspect: Assets,
 }
@@ -42,6 +47,7 @@ pub struct App {
 struct Live {
     settings: Arc<Settings>,
     cors: Option<CorsLayer>,
+    rates: Arc<Rates>,
 }
 
 impl App {
@@ -52,7 +58,8 @@ impl App {
         let metrics = Metrics::new(&hub);
         let live = RwLock::new(Live::new(settings));
         let inspect = inspect::assets();
-        Self { hub, live, drain: Drain::default(), bodies, metrics, inspect }
+        let (drain, places) = (Drain::default(), Arc::default());
+        Self { hub, live, drain, bodies, metrics, places, inspect }
     }
 
     /// Who may do what, how much, just now.
@@ -61,9 +68,42 @@ impl App {
         self.live.read().unwrap_or_else(PoisonError::into_inner).settings.clone()
     }
 
-    /// From now on these hold. The room for all bodies together stays as it is.
+    /// From now on these hold. The room for all bodies together stays as it is, and who has published
+    /// much lately is forgotten.
     pub fn set_settings(&self, settings: Settings) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Live::new(settings);
+    }
+
+    /// Refuses what an app over the hub is about to publish for its visitor, if that is too much.
+    ///
+    /// # Errors
+    /// `429`, or `507` for a topic that is one too many.
+    pub async fn check_amount(
+        &self,
+        client: Option<&Client>,
+        topic: &Topic,
+    ) -> Result<(), Problem> {
+        self.rates().take(client, &[topic])?;
+        self.check_new_topics(&[topic]).await
+    }
+
+    /// Refuses a topic that has no events yet, if there are as many as there may be.
+    pub(crate) async fn check_new_topics(&self, topics: &[&Topic]) -> Result<(), Problem> {
+        let max = self.settings().limits.all_topics;
+        if self.hub.log().topic_count() < max {
+            return Ok(());
+        }
+        for topic in topics {
+            let last = self.hub.log().last(topic).await.map_err(|error| read_problem(&error))?;
+            if last.is_none() {
+                return Err(no_more_topics(topic, max));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rates(&self) -> Arc<Rates> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).rates.clone()
     }
 
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
@@ -74,8 +114,16 @@ impl App {
 impl Live {
     fn new(settings: Settings) -> Self {
         let cors = cors::layer(&settings.cors_origins);
-        Self { settings: Arc::new(settings), cors }
+        let rates = Arc::new(Rates::new(&settings.limits));
+        Self { settings: Arc::new(settings), cors, rates }
     }
+}
+
+fn no_more_topics(topic: &Topic, max: usize) -> Problem {
+    let detail = format!(
+        "{topic} would be one topic too many: there are {max}, as many as the server's `max_all_topics` allows; publish to one that has events"
+    );
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail)
 }
 
 /// The hub's own routes. Merge others into them, then [`finish`].

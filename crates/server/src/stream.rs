@@ -12,7 +12,7 @@ use futures_util::{
 };
 use rand::RngExt as _;
 
-use crate::{App, metrics::Cut};
+use crate::{App, connection::Share, metrics::Cut};
 
 /// Steps of a stream that a drain waits for at most, so that a busy topic can't hold it up.
 const LAST_STEPS: usize = 4;
@@ -22,6 +22,8 @@ const RETRY_UNREADABLE: u64 = 60_000;
 
 struct Streaming {
     subscription: Subscription,
+    /// Of what its connection may follow.
+    _share: Option<Share>,
     app: Arc<App>,
     /// What is to be written before anything else, in reverse.
     queue: Vec<Bytes>,
@@ -29,9 +31,14 @@ struct Streaming {
 }
 
 /// The body of a stream; `padding` bytes of comment come first.
-pub(crate) fn stream_body(subscription: Subscription, app: Arc<App>, padding: usize) -> Body {
+pub(crate) fn stream_body(
+    subscription: Subscription,
+    share: Option<Share>,
+    app: Arc<App>,
+    padding: usize,
+) -> Body {
     let queue = if padding > 0 { vec![padding_frame(padding)] } else { Vec::new() };
-    Body::from_stream(frames(Streaming { subscription, app, queue, ended: false }))
+    Body::from_stream(frames(Streaming { subscription, _share: share, app, queue, ended: false }))
 }
 
 fn frames(state: Streaming) -> impl Stream<Item = Result<Bytes, Infallible>> {

@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 use crate::{App, Limits, Problem, metrics::TurnedAway, stream::spread};
 
-/// Marks a request on a connection beyond the limit.
+/// Marks a request that there is no room for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ServerIsFull;
+pub(crate) struct Refused(pub(crate) TurnedAway);
 
 /// Lies beneath CORS, so that pages of other origins may read when to come back.
 pub(crate) async fn refuse(
@@ -26,8 +26,8 @@ pub(crate) async fn refuse(
 ) -> Response {
     let settings = app.settings();
     let limits = &settings.limits;
-    if request.extensions().get::<ServerIsFull>().is_some() {
-        return unavailable(request.headers(), limits, TurnedAway::Full);
+    if let Some(Refused(why)) = request.extensions().get() {
+        return unavailable(request.headers(), limits, *why);
     }
     if app.drain.is_draining() && !is_probe(request.uri().path()) {
         return unavailable(request.headers(), limits, TurnedAway::Stopping);
@@ -71,13 +71,27 @@ fn turn_away(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response 
         ];
         return (head, retry_frame(spread(limits.drain_window))).into_response();
     }
-    let why = match why {
-        TurnedAway::Full => "the server is full",
-        TurnedAway::Stopping => "the server is shutting down",
-        TurnedAway::Unreadable => "the log cannot be read just now",
+    let (status, why) = match why {
+        TurnedAway::Full => (StatusCode::SERVICE_UNAVAILABLE, "the server is full"),
+        TurnedAway::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"),
+        TurnedAway::Unreadable => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the log cannot be read just now")
+        }
+        TurnedAway::Address => {
+            let why = "your address has as many connections as the server's `max_address_connections` allows: close some";
+            return closing(Problem::new(StatusCode::TOO_MANY_REQUESTS, why));
+        }
+        TurnedAway::Subscriptions(key) => {
+            let why = format!(
+                "your connection follows as much as the server's `{key}` allows: end a stream, or follow with fewer"
+            );
+            return Problem::new(StatusCode::TOO_MANY_REQUESTS, why).retry_after(1).into_response();
+        }
     };
-    let problem =
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: try again shortly"));
+    closing(Problem::new(status, format!("{why}: try again shortly")))
+}
+
+fn closing(problem: Problem) -> Response {
     let close = http::HeaderValue::from_static("close");
     problem.retry_after(1).header(header::CONNECTION, close).into_response()
 }

@@ -2,90 +2,13 @@
 //! plain answer or none, and nobody else notices.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod support;
 
-use eventwall_hub::{Hub, HubConfig};
-use eventwall_log::{AppendOptions, MemoryLog, NewEvent};
-use eventwall_server::{App, Limits, Settings, finish, routes, serve};
+use std::time::{Duration, Instant};
+
 use eventwall_testkit::{Connection, Follower, get, request, until};
-use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 
-/// A server in this process, on a runtime of its own.
-struct Running {
-    addr: SocketAddr,
-    app: Arc<App>,
-    stop: Option<oneshot::Sender<()>>,
-    serving: Option<JoinHandle<()>>,
-    runtime: Runtime,
-}
-
-/// A page of this origin may use every server here.
-const ORIGIN: &str = "Origin: https://app.example";
-
-fn start(change: impl FnOnce(&mut Limits)) -> Running {
-    let runtime = Runtime::new().unwrap();
-    let _inside = runtime.enter();
-    let cors_origins = vec!["https://app.example".into()];
-    let mut settings = Settings { loopback_only: true, cors_origins, ..Settings::default() };
-    change(&mut settings.limits);
-    let hub = Hub::new(Arc::new(MemoryLog::default()), &HubConfig::default());
-    let app = Arc::new(App::new(hub, settings));
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel();
-    let router = finish(routes(&app), &app);
-    let serving =
-        runtime.spawn(serve(listener, router, app.clone(), async { drop(stopped.await) }));
-    Running { addr, app, stop: Some(stop), serving: Some(serving), runtime }
-}
-
-impl Running {
-    fn publish(&self, data: &str) {
-        let event = NewEvent::new("a".parse().unwrap(), data);
-        self.runtime
-            .block_on(self.app.hub.publish(event.into(), AppendOptions::default()))
-            .unwrap();
-    }
-
-    fn stop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
-    }
-
-    fn ended(&mut self) {
-        self.runtime.block_on(self.serving.take().unwrap()).unwrap();
-    }
-
-    /// A publish whose handler waits for the rest of its body: `100 Continue` says so.
-    fn half_a_publish(&self) -> Connection {
-        let mut connection = Connection::open(self.addr).unwrap();
-        let host = self.addr;
-        connection
-            .send(format!(
-                "POST /topics/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
-            ))
-            .unwrap();
-        assert_eq!(connection.head().unwrap().status, 100);
-        connection.send("ab").unwrap();
-        connection
-    }
-
-    /// A stream that has had its first tick.
-    fn stream(&self) -> Connection {
-        let mut connection = Connection::open(self.addr).unwrap();
-        let request = format!(
-            "GET /topics/a HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
-            self.addr
-        );
-        connection.send(request).unwrap();
-        assert_eq!(connection.head().unwrap().status, 200);
-        connection.chunk().unwrap();
-        connection
-    }
-}
+use support::{ORIGIN, start};
 
 const SHORT: Duration = Duration::from_millis(300);
 

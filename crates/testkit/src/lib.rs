@@ -8,8 +8,10 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "for tests, whose failure is a panic")]
 
 mod binary;
+mod certificate;
 pub mod cluster;
 mod follower;
+mod front;
 mod haproxy;
 mod http;
 mod nats;
@@ -19,7 +21,9 @@ mod server;
 mod wait;
 
 pub use binary::{eventwall, run};
+pub use certificate::Certificate;
 pub use follower::{Follower, Seen};
+pub use front::{Front, FrontKind};
 pub use haproxy::Haproxy;
 pub use http::{Connection, Response, get, get_json, history, post, request, stream};
 pub use nats::{Nats, NatsCluster, NatsSetup, NatsVersion, port_range};

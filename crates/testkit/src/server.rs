@@ -5,13 +5,17 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
 use crate::{DEADLINE, eventwall};
+
+/// Bytes of a server's log that are kept.
+const MAX_LOG: usize = 1 << 20;
 
 /// How to start a server.
 #[derive(Debug, Default, Clone)]
@@ -28,6 +32,12 @@ impl Setup {
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    #[must_use]
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(str::to_owned));
         self
     }
 
@@ -77,9 +87,9 @@ impl Setup {
             None => ["--data".into(), data.display().to_string()],
         };
         let args: Vec<String> = place.into_iter().chain(self.args).collect();
-        let (child, greeting) = spawn((host, 0).into(), (&args, &self.env), self.max_file);
+        let (child, greeting, log) = spawn((host, 0).into(), (&args, &self.env), self.max_file);
         let addr = address(&greeting);
-        Server { child, addr, args, env: self.env, data, greeting, _temp: temp }
+        Server { child, addr, args, env: self.env, data, greeting, log, _temp: temp }
     }
 }
 
@@ -92,6 +102,7 @@ pub struct Server {
     data: PathBuf,
     /// What it printed when it was ready.
     pub greeting: String,
+    log: Arc<Mutex<String>>,
     _temp: TempDir,
 }
 
@@ -109,6 +120,12 @@ impl Server {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// What it logged since it was started, the first part of it.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     #[must_use]
@@ -144,7 +161,7 @@ impl Server {
     /// Starts it again on the same port with the same data, once the old process is gone. The
     /// disk is whole again.
     pub fn restart(&mut self) {
-        (self.child, self.greeting) = spawn(self.addr, (&self.args, &self.env), None);
+        (self.child, self.greeting, self.log) = spawn(self.addr, (&self.args, &self.env), None);
     }
 }
 
@@ -159,7 +176,7 @@ fn spawn(
     listen: SocketAddr,
     (args, env): (&[String], &[(String, String)]),
     max_file: Option<u32>,
-) -> (Child, String) {
+) -> (Child, String, Arc<Mutex<String>>) {
     let mut command = max_file.map_or_else(eventwall, limited);
     command.arg("--listen").arg(listen.to_string()).args(args);
     command.envs(env.iter().map(|(name, value)| (name, value)));
@@ -173,13 +190,27 @@ fn spawn(
             panic!("the server did not start: {error}");
         }
     }
-    // Its log must not fill a pipe that nobody reads.
-    let mut log = child.stderr.take().unwrap();
-    std::thread::spawn(move || match std::env::var_os("EVENTWALL_TEST_LOG") {
-        Some(_) => std::io::copy(&mut log, &mut std::io::stderr()),
-        None => std::io::copy(&mut log, &mut std::io::sink()),
+    let log = keep_log(child.stderr.take().unwrap());
+    (child, greeting, log)
+}
+
+/// Its log must not fill a pipe that nobody reads.
+fn keep_log(stderr: ChildStderr) -> Arc<Mutex<String>> {
+    let kept = Arc::new(Mutex::new(String::new()));
+    let (to, shows) = (kept.clone(), std::env::var_os("EVENTWALL_TEST_LOG").is_some());
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            if shows {
+                eprintln!("{line}");
+            }
+            let mut kept = to.lock().unwrap();
+            if kept.len() < MAX_LOG {
+                *kept += &format!("{line}\n");
+            }
+        }
     });
-    (child, greeting)
+    kept
 }
 
 /// The command with a limit on the size of files, beyond which writes fail.
@@ -198,6 +229,6 @@ fn limited(kib: u32) -> Command {
 }
 
 fn address(greeting: &str) -> SocketAddr {
-    let after = greeting.split_once("http://").unwrap().1;
+    let after = greeting.split_once("://").unwrap().1;
     after.split('/').next().unwrap().parse().unwrap()
 }

@@ -3,28 +3,33 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use eventwall_server::{Problem, html_page};
-use http::{HeaderMap, HeaderName, Uri, header};
+use eventwall_log::Topic;
+use eventwall_server::{Access, Client, Problem, html_page};
+use http::{Extensions, HeaderName, header, request::Parts};
 
-use crate::{LOBBY, Wall, visitor::Visitor, wall_of};
+use crate::{LOBBY, Wall, topic_of, visitor::Visitor, wall_of};
 
 const TEMPLATE: &str = include_str!("../../../web/index.html");
 
-pub(crate) async fn lobby(State(wall): State<Arc<Wall>>, headers: HeaderMap) -> Response {
-    render(&wall, LOBBY, &headers)
+pub(crate) async fn lobby(
+    State(wall): State<Arc<Wall>>,
+    request: Parts,
+) -> Result<Response, Problem> {
+    render(&wall, LOBBY, &topic_of(LOBBY)?, &request)
 }
 
 pub(crate) async fn wall(
     State(wall): State<Arc<Wall>>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Problem> {
-    let (name, _) = wall_of(&uri)?;
-    Ok(render(&wall, &name, &headers))
+    let (name, topic) = wall_of(&request.uri)?;
+    render(&wall, &name, &topic, &request)
 }
 
-fn render(wall: &Wall, name: &str, headers: &HeaderMap) -> Response {
-    let (visitor, known) = match wall.signer.visitor(headers) {
+fn render(wall: &Wall, name: &str, topic: &Topic, request: &Parts) -> Result<Response, Problem> {
+    let access = wall.app.settings().access.clone();
+    access.check_read(topic)?;
+    let (visitor, known) = match wall.signer.visitor(&request.headers) {
         Some(visitor) => (visitor, true),
         None => (Visitor::new_guest(), false),
     };
@@ -33,17 +38,35 @@ fn render(wall: &Wall, name: &str, headers: &HeaderMap) -> Response {
         ("{{wall}}", name),
         ("{{name}}", &visitor.name),
         ("{{visitor}}", &visitor.id),
+        ("{{may}}", &may(&access, topic)),
     ]);
     let mut response = html_page(page);
     if !known {
-        set_cookie(&mut response, wall, &visitor);
+        set_cookie(&mut response, wall, &visitor, &request.extensions);
     }
-    response
+    Ok(response)
 }
 
-pub(crate) fn set_cookie(response: &mut Response, wall: &Wall, visitor: &Visitor) {
+/// What the page offers: `post` with its form, `publish` from a terminal, and play `samples`.
+fn may(access: &Access, topic: &Topic) -> String {
+    let may = [
+        ("post", access.posts(topic)),
+        ("publish", access.writes(topic)),
+        ("samples", access.is_everything()),
+    ];
+    let may: Vec<_> = may.into_iter().filter(|(_, may)| *may).map(|(what, _)| what).collect();
+    may.join(" ")
+}
+
+pub(crate) fn set_cookie(
+    response: &mut Response,
+    wall: &Wall,
+    visitor: &Visitor,
+    extensions: &Extensions,
+) {
     let name: HeaderName = header::SET_COOKIE;
-    response.headers_mut().insert(name, wall.signer.cookie(visitor));
+    let secure = Client::of(extensions).is_some_and(|client| client.secure);
+    response.headers_mut().insert(name, wall.signer.cookie(visitor, secure));
 }
 
 /// Fills the template in one pass, so that nothing filled in is looked at again.
@@ -93,6 +116,7 @@ mod tests {
             ("{{wall}}", hostile),
             ("{{name}}", "N"),
             ("{{visitor}}", "v"),
+            ("{{may}}", "post"),
         ]);
         assert!(!page.contains("<script>alert"));
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;{{name}}"));
@@ -101,8 +125,8 @@ mod tests {
 
     #[test]
     fn the_template_asks_for_nothing_else() {
-        let page =
-            fill(&[("{{assets}}", ""), ("{{wall}}", ""), ("{{name}}", ""), ("{{visitor}}", "")]);
+        let names = ["{{assets}}", "{{wall}}", "{{name}}", "{{visitor}}", "{{may}}"];
+        let page = fill(&names.map(|name| (name, "")));
         assert!(!page.contains("{{"), "a placeholder that nobody fills");
     }
 }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_log::{AppendOptions, NewEvent, Topic};
-use eventwall_server::{Problem, append_problem, collect_body, media_type};
+use eventwall_server::{Client, Problem, append_problem, collect_body, media_type};
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
 
@@ -29,6 +29,8 @@ pub(crate) async fn post(
     let (_, topic) = wall_of(&parts.uri)?;
     same_origin(&parts.headers)?;
     json_only(&parts.headers)?;
+    wall.app.settings().access.check_post(&topic)?;
+    wall.app.check_amount(Client::of(&parts.extensions), &topic).await?;
     let body = collect_body(body, &wall.app).await?;
     let command: Command = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("the body is no post: {error}")))?;
@@ -40,7 +42,7 @@ pub(crate) async fn post(
     let answer = json!({ "id": id, "name": visitor.name });
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     let mut response = (StatusCode::CREATED, head, answer.to_string()).into_response();
-    set_cookie(&mut response, &wall, &visitor);
+    set_cookie(&mut response, &wall, &visitor, &parts.extensions);
     Ok(response)
 }
 

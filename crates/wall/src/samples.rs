@@ -149,6 +149,7 @@ pub(crate) async fn start(
 ) -> Result<StatusCode, Problem> {
     let (_, topic) = wall_of(&uri)?;
     same_origin(&headers)?;
+    wall.app.settings().access.check_whole("playing samples")?;
     wall.app.hub.health().map_err(|reason| append_problem(&AppendError::Stopped { reason }))?;
     let any = wall.app.hub.log().read_back(&topic, None, Budget::events(1)).await;
     let any = any.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;

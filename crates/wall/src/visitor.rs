@@ -91,14 +91,15 @@ impl Signer {
         pairs.find_map(|(name, value)| (name == COOKIE).then(|| self.verify(value)).flatten())
     }
 
-    /// The header that gives a visitor their cookie, for a year.
-    pub(crate) fn cookie(&self, visitor: &Visitor) -> HeaderValue {
+    /// The header that gives a visitor their cookie, for a year; a `secure` one goes over TLS only.
+    pub(crate) fn cookie(&self, visitor: &Visitor, secure: bool) -> HeaderValue {
         let payload =
             BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(visitor).unwrap_or_default());
         let signature = self.0.clone().chain_update(payload.as_bytes()).finalize().into_bytes();
         let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
+        let secure = if secure { "; Secure" } else { "" };
         let cookie = format!(
-            "{COOKIE}={payload}.{signature}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"
+            "{COOKIE}={payload}.{signature}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{secure}"
         );
         HeaderValue::try_from(cookie).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     fn request(signer: &Signer, visitor: &Visitor) -> String {
-        let cookie = signer.cookie(visitor);
+        let cookie = signer.cookie(visitor, false);
         cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 

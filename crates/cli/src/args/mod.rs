@@ -1,5 +1,7 @@
 //! The command line, as data: names, defaults, environment and help in one place.
 
+mod access;
+mod limits;
 mod serve;
 
 use std::path::PathBuf;
@@ -7,6 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::serve::{DurabilityArg, KeepArg, KeptArgs, LogFormat, ServeArgs, Store};
+pub(crate) use self::{
+    access::{AccessArgs, ForwardedArg},
+    limits::LimitArgs,
+};
 use crate::{failure::EXIT_CODES, log::copy::Place, pace::Pace};
 
 const EXAMPLES: &str = "\

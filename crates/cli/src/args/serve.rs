@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 
 use eventwall_jetstream::{StoreUrl, StoreUrlError};
 
+use super::{AccessArgs, LimitArgs};
 use crate::{
-    address::{HostName, Origin, listen_address},
-    config::units::{age, bytes, count, some, time},
+    address::listen_address,
+    config::units::{age, bytes, count, time},
 };
 
 #[derive(Debug, Args)]
@@ -59,96 +60,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", env = "EVENTWALL_HEARTBEAT", default_value = "15s", value_parser = time, hide_short_help = true)]
     pub(crate) heartbeat: Duration,
 
-    /// Bytes that one event may have
-    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_BODY", default_value = "1MiB", value_parser = bytes, hide_short_help = true)]
-    pub(crate) max_body: u64,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 
-    /// Events that one batch of JSON lines may have
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EVENTWALL_MAX_BATCH",
-        default_value = "10000", value_parser = some,
-        hide_short_help = true
-    )]
-    pub(crate) max_batch: usize,
-
-    /// Events that one page of JSON may bring
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EVENTWALL_MAX_PAGE",
-        default_value = "1000", value_parser = some,
-        hide_short_help = true
-    )]
-    pub(crate) max_page: usize,
-
-    /// Events that a start by `last=N` may bring, over all its topics
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EVENTWALL_MAX_START_EVENTS",
-        default_value = "10000", value_parser = some,
-        hide_short_help = true
-    )]
-    pub(crate) max_start_events: usize,
-
-    /// Topics and patterns that one connection may follow
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EVENTWALL_MAX_TOPICS",
-        default_value = "100", value_parser = some,
-        hide_short_help = true
-    )]
-    pub(crate) max_topics: usize,
-
-    /// Connections at once; newcomers beyond are asked to come back
-    #[arg(
-        long,
-        value_name = "N",
-        env = "EVENTWALL_MAX_CONNECTIONS",
-        default_value = "20000", value_parser = some,
-        hide_short_help = true
-    )]
-    pub(crate) max_connections: usize,
-
-    /// A peer that takes no byte for so long is cut off
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_WRITE_DEADLINE", default_value = "30s", value_parser = time, hide_short_help = true)]
-    pub(crate) write_deadline: Duration,
-
-    /// A stream that was live and has been behind for so long is cut off, to come back with its
-    /// cursor; `none`: it may be behind for as long as it likes
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_MAX_LAG", default_value = "none", value_parser = age, hide_short_help = true)]
-    pub(crate) max_lag: std::option::Option<Duration>,
-
-    /// When the server stops, streams are told to come back spread over so long
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_DRAIN_WINDOW", default_value = "3s", value_parser = time, hide_short_help = true)]
-    pub(crate) drain_window: Duration,
-
-    /// When the server stops, connections that are still open after so long are cut
-    #[arg(long, value_name = "TIME", env = "EVENTWALL_DRAIN_DEADLINE", default_value = "10s", value_parser = time, hide_short_help = true)]
-    pub(crate) drain_deadline: Duration,
-
-    /// A web origin whose pages may read and publish, such as `https://example.org`; repeatable
-    #[arg(
-        long,
-        value_name = "ORIGIN",
-        env = "EVENTWALL_CORS_ORIGIN",
-        value_delimiter = ',',
-        hide_short_help = true
-    )]
-    pub(crate) cors_origin: Vec<Origin>,
-
-    /// A further host name under which a loopback server may be reached; repeatable
-    #[arg(
-        long,
-        value_name = "HOST",
-        env = "EVENTWALL_ALLOW_HOST",
-        value_delimiter = ',',
-        hide_short_help = true
-    )]
-    pub(crate) allow_host: Vec<HostName>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     /// How log lines are written on standard error; RUST_LOG says how many
     #[arg(
@@ -159,10 +75,6 @@ pub(crate) struct ServeArgs {
         hide_short_help = true
     )]
     pub(crate) log_format: LogFormat,
-
-    /// Let everyone who can reach the address read and publish everything
-    #[arg(long, env = "EVENTWALL_ALLOW_ANYONE", value_parser = BoolishValueParser::new(), hide_short_help = true)]
-    pub(crate) allow_anyone: bool,
 }
 
 /// What is kept, and for how long.

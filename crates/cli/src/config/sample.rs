@@ -10,7 +10,7 @@ const WIDTH: usize = 92;
 
 const INTRODUCTION: &str = "\
 # Settings of an Eventwall server. Flags come first, then EVENTWALL_… variables, then this file.
-# Every key is here with its default (`data` with an example); take away the # to change one.
+# Every key is here with its default (`data` and `tls_…` with an example); take away the # to change one.
 # Tables, which begin with [[, come last.
 # SIGHUP makes a running server read it again; what needs a restart is said in its log.
 ";
@@ -67,6 +67,8 @@ fn value(arg: &Arg) -> String {
         Some(text) => format!("{text:?}"),
         None if arg.get_value_delimiter().is_some() => "[]".into(),
         None if arg.get_id() == "store" => "\"disk\"".into(),
+        None if arg.get_id() == "tls_cert" => "\"/etc/eventwall/fullchain.pem\"".into(),
+        None if arg.get_id() == "tls_key" => "\"/etc/eventwall/key.pem\"".into(),
         None => "\"/var/lib/eventwall\"".into(),
     }
 }
@@ -93,9 +95,9 @@ mod tests {
     fn the_sample_is_the_default() {
         let mut bare = String::new();
         for line in sample().lines() {
-            let key = line
-                .strip_prefix("# ")
-                .filter(|line| line.contains(" = ") && !line.starts_with("data"));
+            let key = line.strip_prefix("# ").filter(|line| {
+                line.contains(" = ") && !line.starts_with("data") && !line.starts_with("tls")
+            });
             let _ = writeln!(bare, "{}", key.unwrap_or(line));
         }
         let bare = bare.split("\n# What is kept of some").next().unwrap().to_owned();

@@ -1,6 +1,6 @@
 //! Bytes, times and limits as people write them.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
 
@@ -35,6 +35,29 @@ pub(crate) fn count(text: &str) -> Result<Option<u64>, String> {
     number.map(Some).ok_or_else(|| format!("{text:?} is no number above 0, nor `none`"))
 }
 
+/// A number of things above 0, or `none`.
+pub(crate) fn number(text: &str) -> Result<Option<usize>, String> {
+    if text.trim() == "none" { Ok(None) } else { some(text).map(Some) }
+}
+
+/// So many a second, or `none`.
+pub(crate) fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
+    if text.trim() == "none" {
+        return Ok(None);
+    }
+    let rate = text.trim().parse();
+    rate.map(Some).map_err(|_| format!("{text:?} is no number above 0, nor `none`"))
+}
+
+/// What HTTP/1.1 needs for a head at least.
+const LEAST_HEAD: u64 = 8 << 10;
+
+/// Bytes that a head can be limited to.
+pub(crate) fn head_bytes(text: &str) -> Result<u64, String> {
+    let bytes = bytes(text)?;
+    if bytes >= LEAST_HEAD { Ok(bytes) } else { Err(format!("{text:?} is less than 8KiB")) }
+}
+
 /// A limit on a number of things: with none at all nothing would work.
 pub(crate) fn some(text: &str) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| *number > 0);
@@ -66,5 +89,9 @@ mod tests {
         assert_eq!(age("30d"), Ok(Some(Duration::from_secs(30 * 24 * 3600))));
         assert_eq!((count("none"), count("9")), (Ok(None), Ok(Some(9))));
         assert!(count("0").is_err());
+        assert_eq!((number("none"), number("9")), (Ok(None), Ok(Some(9))));
+        assert_eq!((rate("none"), rate("9")), (Ok(None), Ok(NonZeroU32::new(9))));
+        assert!(rate("0").is_err() && number("0").is_err() && rate("99999999999").is_err());
+        assert!(head_bytes("8191").is_err() && head_bytes("8KiB").is_ok());
     }
 }

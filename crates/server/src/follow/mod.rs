@@ -15,7 +15,7 @@ use bytes::Bytes;
 use eventwall_hub::{FollowOptions, Form, StartError};
 use eventwall_log::{Filter, Pattern, PatternError, ReadError, Topic};
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
 
 use self::{
     page::{PAGE_HEAD, asked, page},
@@ -23,6 +23,7 @@ use self::{
 };
 use crate::{
     App, Problem,
+    connection::Subscribed,
     metrics::TurnedAway,
     problem::read_problem,
     publish::{parse_topic, topic_of},
@@ -42,35 +43,38 @@ const MAX_PADDING: usize = 65_536;
 
 pub(crate) async fn topic(
     State(app): State<Arc<App>>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Problem> {
-    let topic = topic_of(&uri)?;
-    follow(&app, Filter::topics([topic]), false, &uri, &headers).await
+    let topic = topic_of(&request.uri)?;
+    app.settings().access.check_read(&topic)?;
+    follow(&app, (Filter::topics([topic]), 1), false, &request).await
 }
 
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Problem> {
-    follow(&app, filter(&app, &uri)?, true, &uri, &headers).await
+    follow(&app, filter(&app, &request.uri)?, true, &request).await
 }
 
-/// What `/events` is asked to follow.
-fn filter(app: &App, uri: &Uri) -> Result<Filter, Problem> {
+/// What `/events` is asked to follow, and how much that is.
+fn filter(app: &App, uri: &Uri) -> Result<(Filter, usize), Problem> {
     let (topics, patterns) = requested(&Query::of(uri))?;
-    let (count, max) = (topics.len() + patterns.len(), app.settings().limits.topics);
+    let settings = app.settings();
+    let (count, max) = (topics.len() + patterns.len(), settings.limits.topics);
     if count == 0 {
         return Err(Problem::bad_request(
             "name the topics to follow: /events?topic=NAME&topic=NAME",
         ));
     }
     if count > max {
-        let detail = format!("{count} topics on one connection are more than {max}: follow fewer");
+        let detail =
+            format!("{count} topics in one subscription are more than {max}: follow fewer");
         return Err(Problem::bad_request(detail));
     }
-    Ok(Filter::select(topics, patterns))
+    topics.iter().try_for_each(|topic| settings.access.check_read(topic))?;
+    patterns.iter().try_for_each(|pattern| settings.access.check_follow(pattern))?;
+    Ok((Filter::select(topics, patterns), count))
 }
 
 /// The topics and patterns that a request names, each once.
@@ -104,6 +108,7 @@ pub(crate) async fn head_topic(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = topic_of(&uri)?;
+    app.settings().access.check_read(&topic)?;
     let last = app.hub.log().last(&topic).await;
     let last = last.map_err(|error| start_problem(StartError::Read(error)))?;
     let mut response = head(&app, &uri, &headers)?;
@@ -137,10 +142,9 @@ fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> 
 
 async fn follow(
     app: &Arc<App>,
-    filter: Filter,
+    (filter, count): (Filter, usize),
     topic_line: bool,
-    uri: &Uri,
-    headers: &HeaderMap,
+    Parts { uri, headers, extensions, .. }: &Parts,
 ) -> Result<Response, Problem> {
     let query = Query::of(uri);
     if wants_page(headers) {
@@ -149,6 +153,16 @@ async fn follow(
     let start = start(app, &query, headers)?;
     let options = follow_options(app, &query, headers, topic_line)?;
     let padding = padding(&query)?;
+    let share = match extensions.get::<Arc<Subscribed>>() {
+        Some(subscribed) => match subscribed.take(count, &app.settings().limits) {
+            Ok(share) => Some(share),
+            Err(key) => {
+                let limits = &app.settings().limits;
+                return Ok(unavailable(headers, limits, TurnedAway::Subscriptions(key)));
+            }
+        },
+        None => None,
+    };
     let subscription = match app.hub.subscribe(filter, &start, options).await {
         Ok(subscription) => subscription,
         // A `503` would end a stock EventSource for ever.
@@ -157,7 +171,7 @@ async fn follow(
         }
         Err(error) => return Err(start_problem(error)),
     };
-    let body = stream_body(subscription, app.clone(), padding);
+    let body = stream_body(subscription, share, app.clone(), padding);
     Ok((stream_head(app.hub.heartbeat()), body).into_response())
 }
 

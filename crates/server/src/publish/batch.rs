@@ -27,7 +27,12 @@ pub(super) async fn publish(
     let max = publish.app.settings().limits.batch_bytes;
     let body =
         collect_up_to(body, &publish.app, (max, "send its lines in several batches")).await?;
-    let events = parse(&publish.app.settings().limits, topic.as_ref(), &body)?;
+    let settings = publish.app.settings();
+    let events = parse(&settings.limits, topic.as_ref(), &body)?;
+    events.iter().try_for_each(|event| settings.access.check_write(&event.topic))?;
+    let topics: Vec<&Topic> = events.iter().map(|event| &event.topic).collect();
+    publish.check_amount(&topics).await?;
+    drop(topics);
     let batch = Batch::new(events).ok_or_else(|| {
         Problem::bad_request("the batch has no line: send one JSON object a line")
     })?;
@@ -39,7 +44,11 @@ pub(super) async fn publish(
     Ok(answer(StatusCode::CREATED, &json!({ "ids": texts(&ids) })))
 }
 
-fn parse(limits: &Limits, topic: Option<&Topic>, body: &[u8]) -> Result<Vec<NewEvent>, Problem> {
+pub(crate) fn parse(
+    limits: &Limits,
+    topic: Option<&Topic>,
+    body: &[u8],
+) -> Result<Vec<NewEvent>, Problem> {
     let mut events = Vec::new();
     for (i, line) in body.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {

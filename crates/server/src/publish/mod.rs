@@ -27,7 +27,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header,
 use serde_json::Value;
 
 use crate::{
-    App, Problem, append_problem,
+    App, Client, Problem, append_problem,
     query::{Query, decode},
 };
 
@@ -47,7 +47,12 @@ pub(crate) async fn to_topic(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let topic = topic_of(&parts.uri)?;
+    app.settings().access.check_write(&topic)?;
     let publish = Publish::new(app, parts)?;
+    if publish.options.expected_last.is_some() {
+        // The answer tells of the topic's last event.
+        publish.app.settings().access.check_read(&topic)?;
+    }
     let format = media_type(&publish.parts.headers);
     let several =
         matches!(&*format, "application/x-ndjson" | "text/event-stream" | "multipart/form-data");
@@ -57,8 +62,13 @@ pub(crate) async fn to_topic(
     match &*format {
         "application/x-ndjson" => batch::publish(publish, Some(topic), body).await,
         "text/event-stream" => stream::publish(publish, topic, body).await,
-        "multipart/form-data" => form::publish(publish, topic, body).await,
-        _ => plain::publish(publish, topic, body).await,
+        _ => {
+            publish.check_amount(&[&topic]).await?;
+            match &*format {
+                "multipart/form-data" => form::publish(publish, topic, body).await,
+                _ => plain::publish(publish, topic, body).await,
+            }
+        }
     }
 }
 
@@ -85,6 +95,16 @@ impl Publish {
     fn new(app: Arc<App>, parts: Parts) -> Result<Self, Problem> {
         let options = options(&parts.headers)?;
         Ok(Self { app, parts, options })
+    }
+
+    /// Whether events of these topics, with repeats, are not too many just now; counts them.
+    async fn check_amount(&self, topics: &[&Topic]) -> Result<(), Problem> {
+        self.app.rates().take(self.client(), topics)?;
+        self.app.check_new_topics(topics).await
+    }
+
+    fn client(&self) -> Option<&Client> {
+        Client::of(&self.parts.extensions)
     }
 
     /// The event's name from the query, unnamed without one.

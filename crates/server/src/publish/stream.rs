@@ -9,7 +9,7 @@ use eventwall_sse::{Decoder, Event, Item};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Publish, answer, event, name, nth_key};
 use crate::Problem;
@@ -109,6 +109,7 @@ async fn append(
 ) -> Result<(), Problem> {
     let wanted = events.into_iter().filter(|event| !event.event.starts_with(RESERVED_PREFIX));
     let events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
+    keep_pace(publish, topic, events.len()).await?;
     let log = publish.app.hub.log().capabilities();
     if publish.options.key.is_none() && log.atomic_batches {
         for piece in events.chunks(TOGETHER) {
@@ -122,6 +123,19 @@ async fn append(
         let key = publish.options.key.as_ref().map(|key| nth_key(key, done.count + 1));
         let options = AppendOptions { key, ..AppendOptions::default() };
         done.add(publish.append(event.into(), options).await?);
+    }
+    Ok(())
+}
+
+/// A stream that is too fast is not refused: it is read more slowly.
+async fn keep_pace(publish: &Publish, topic: &Topic, count: usize) -> Result<(), Problem> {
+    publish.app.check_new_topics(&[topic]).await?;
+    let topics = vec![topic; count];
+    while let Err(refused) = publish.app.rates().take(publish.client(), &topics) {
+        tokio::select! {
+            () = sleep(refused.wait) => {}
+            () = publish.app.drain.draining() => return Err(draining()),
+        }
     }
     Ok(())
 }

@@ -1,0 +1,10 @@
+//! What one address, and one topic, may take at once: connections (`places`) and publishes in time
+//! (`rates`). Counts, and knows no HTTP but for its words. This machine's own programs are not counted.
+
+mod places;
+mod rates;
+
+pub(crate) use self::{
+    places::{Place, Places},
+    rates::Rates,
+};
