@@ -87,6 +87,8 @@ fn need_restart(old: &ServeArgs, new: &ServeArgs) -> Vec<&'static str> {
         ("window_bytes", old.window_bytes != new.window_bytes),
         ("heartbeat", old.heartbeat != new.heartbeat),
         ("max_start_events", old.limits.max_start_events != new.limits.max_start_events),
+        ("max_all_bodies", old.limits.max_all_bodies != new.limits.max_all_bodies),
+        ("max_all_pages", old.limits.max_all_pages != new.limits.max_all_pages),
         ("log_format", old.log_format != new.log_format),
         ("tls_cert", old.access.tls_cert != new.access.tls_cert),
         ("tls_key", old.access.tls_key != new.access.tls_key),

@@ -1,13 +1,16 @@
 //! `eventwall serve`: opens the log, serves the hub and the wall, and goes down in order.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use eventwall_hub::{Hub, HubConfig};
 use eventwall_log::Rule;
 use eventwall_server::{
     Access, App, ForwardedHeader, Limits, Listener, Public, Settings, Tls, Trust,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
 
 use crate::{
     args::{AccessArgs, ForwardedArg, ServeArgs},
@@ -21,6 +24,9 @@ use crate::{
     whispering::Whispering,
 };
 
+/// Connections that wait to be accepted: when many come back at once, those beyond are turned away by the
+/// system, with a reset.
+const BACKLOG: u32 = 4096;
 const DEMO_PACE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(2)..=Duration::from_secs(7);
 
@@ -29,7 +35,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let tls = tls(&args.access)?;
     let (stop, signals) = stop_signal()?;
     let hangups = hangups()?;
-    let listener = listen(args.listen).await?;
+    let listener = listen(args.listen)?;
     let address = listener.local_addr().map_err(|error| Failure::listen(error.to_string()))?;
     // A log of thousands of segments needs some, too.
     let files = raise_limit();
@@ -130,6 +136,8 @@ pub(crate) fn settings(args: &ServeArgs, access: Access) -> Settings {
             topic_rate: limits.max_topic_rate,
             all_topics: limits.max_all_topics,
             body_bytes: size(limits.max_body),
+            all_bodies_bytes: size(limits.max_all_bodies),
+            all_pages_bytes: size(limits.max_all_pages),
             head_bytes: size(limits.max_head),
             url_bytes: size(limits.max_url),
             batch_events: limits.max_batch,
@@ -161,8 +169,17 @@ fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// A socket that listens, with as long a queue as the system allows.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is started again finds its port free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    bind(address).map_err(|error| {
         let any = SocketAddr::new(address.ip(), 0);
         let why = match error.kind() {
             std::io::ErrorKind::AddrInUse => format!(

@@ -36,7 +36,7 @@ pub use follower::{FollowOptions, Follower, Step};
 pub use frame::{Form, Framed};
 pub use hub::{Hub, HubConfig, Relay};
 pub use metrics::HubMetrics;
-pub use page::EventPage;
+pub use page::{EventPage, PageLimit};
 pub use presence::PRESENCE_LEASE;
 pub use publish::{NameError, RESERVED_PREFIX, check_event_name, normalize_data};
 pub use start::{Start, StartError};

@@ -13,8 +13,23 @@ use crate::{
     window::Limit,
 };
 
-/// Bytes of events that one page may bring; one event always fits.
-const PAGE_BYTES: usize = 4 << 20;
+/// How much a page may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Events.
+    pub events: usize,
+    /// Bytes of events; one event always fits, and of several topics one of each, if they are not more
+    /// than twice as many together.
+    pub bytes: usize,
+}
+
+impl PageLimit {
+    /// So many events, of 4 MiB.
+    #[must_use]
+    pub fn events(events: usize) -> Self {
+        Self { events, bytes: 4 << 20 }
+    }
+}
 
 /// A bounded stretch of matching events.
 #[derive(Debug)]
@@ -39,12 +54,12 @@ impl Hub {
         &self,
         filter: Filter,
         from: &Start,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<EventPage, StartError> {
         match from {
             Start::Last(count) => {
                 let end = self.shared.log.end();
-                self.last_page(&filter, end.next(), ((*count).min(limit), limit), end).await
+                self.last_page(&filter, end.next(), ((*count).min(limit.events), limit), end).await
             }
             _ => self.forward_page(self.shared.start(filter, from).await?, limit).await,
         }
@@ -58,7 +73,7 @@ impl Hub {
         &self,
         filter: Filter,
         from: &Start,
-        limit: usize,
+        limit: PageLimit,
         wait: Duration,
     ) -> Result<EventPage, StartError> {
         let until = Instant::now() + wait;
@@ -83,7 +98,7 @@ impl Hub {
         filter: &Filter,
         before: &EventId,
         count: usize,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<EventPage, StartError> {
         let log = &self.shared.log;
         let resolved = log.resolve(before).await?;
@@ -94,7 +109,7 @@ impl Hub {
             Resolution::Unknown => (end.next(), false),
         };
         let mut page =
-            self.last_page(filter, bound, (count.min(limit), limit), bound.before()).await?;
+            self.last_page(filter, bound, (count.min(limit.events), limit), bound.before()).await?;
         if !exact {
             let (after, resumed) = (before.to_string(), page.cursor.to_string());
             page.gap = Some(Gap { after, resumed, through: None, reason: GapReason::Replaced });
@@ -102,13 +117,17 @@ impl Hub {
         Ok(page)
     }
 
-    async fn forward_page(&self, started: Started, limit: usize) -> Result<EventPage, StartError> {
+    async fn forward_page(
+        &self,
+        started: Started,
+        limit: PageLimit,
+    ) -> Result<EventPage, StartError> {
         let Started { mut cursor, mut gap, from_log, .. } = started;
         let through = self.shared.caught_up_with(self.shared.log.end()).await;
         let (mut events, mut bytes) = (Vec::new(), 0);
         let mut read: Option<CaughtUp> = None;
-        while cursor.position < through && events.len() < limit && bytes < PAGE_BYTES {
-            let (left, bytes_left) = (limit - events.len(), PAGE_BYTES - bytes);
+        while cursor.position < through && events.len() < limit.events && bytes < limit.bytes {
+            let (left, bytes_left) = (limit.events - events.len(), limit.bytes - bytes);
             let room = Limit { events: left, bytes: bytes_left, through, from_log };
             let decided = next(&cursor, room, &self.shared.window(), read.as_ref());
             match decided {
@@ -142,23 +161,28 @@ impl Hub {
         &self,
         filter: &Filter,
         before: Position,
-        (count, limit): (usize, usize),
+        (count, limit): (usize, PageLimit),
         cursor: Position,
     ) -> Result<EventPage, StartError> {
         let topics = self.shared.log.topics(filter).await?;
-        let max = self.shared.max_start_events.min(limit);
+        let max = self.shared.max_start_events.min(limit.events);
         let too_many = StartError::TooMany { last: count, topics: topics.len(), max };
         if topics.len() > max {
             return Err(too_many);
         }
         let (mut records, mut more): (Vec<Arc<Record>>, bool) = (Vec::new(), false);
-        let mut budget = Budget { events: 0, bytes: PAGE_BYTES };
+        let mut budget = Budget { events: 0, bytes: limit.bytes };
+        let mut all_bytes = 0;
         for topic in topics {
             budget.events = count;
             let page = self.shared.log.read_back(&topic, Some(before), budget).await?;
             more |= page.more;
             let bytes: usize = page.events.iter().map(|record| record.cost()).sum();
             budget.bytes = budget.bytes.saturating_sub(bytes);
+            all_bytes += bytes;
+            if !records.is_empty() && all_bytes > 2 * limit.bytes {
+                return Err(StartError::TooLarge { bytes: limit.bytes });
+            }
             records.extend(page.events);
             if records.len() > max {
                 return Err(too_many);

@@ -41,6 +41,14 @@ pub enum StartError {
         /// The bound on what they bring together.
         max: usize,
     },
+    /// A page of the last events of several topics would have too many bytes.
+    #[error(
+        "the last events of these topics have more than {bytes} bytes together: follow fewer topics, or take a stream"
+    )]
+    TooLarge {
+        /// About so many are allowed.
+        bytes: usize,
+    },
     /// The log could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -17,6 +17,8 @@ pub mod contract;
 mod disk;
 mod epochs;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod id;
 mod keys;
 mod log;

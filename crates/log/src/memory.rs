@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    iter,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -286,13 +287,22 @@ impl Inner {
     }
 
     fn read_back(&self, topic: &Topic, before: Position, budget: Budget) -> BackPage {
-        let to = self.entries.partition_point(|entry| entry.position() < before);
-        let events = self.entries.range(..to).rev().filter(|entry| self.shows(entry, View::Kept));
-        let of_topic = events.filter_map(|entry| match entry {
-            Entry::Event(record) if record.topic == *topic => Some(record.clone()),
+        // From one to the one before it, so that other topics' events cost nothing.
+        let last = self.event_at(self.topics.get(topic).last);
+        let events = iter::successors(last, |event| self.event_at(event.prev));
+        let shown = |event: &&Arc<Record>| {
+            event.fields.flags & ERASED == 0 && self.topics.shows(topic, event.position)
+        };
+        let before = events.skip_while(|event| event.position >= before).filter(shown);
+        BackPage::newest(before.cloned(), budget)
+    }
+
+    fn event_at(&self, position: Position) -> Option<&Arc<Record>> {
+        let at = self.entries.partition_point(|entry| entry.position() < position);
+        match self.entries.get(at) {
+            Some(Entry::Event(record)) if record.position == position => Some(record),
             _ => None,
-        });
-        BackPage::newest(of_topic, budget)
+        }
     }
 }
 

@@ -15,11 +15,14 @@ mod cors;
 mod drain;
 mod erase;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod health;
 mod html;
 mod inspect;
 mod metrics;
+mod pages;
 mod presence;
 mod problem;
 mod publish;

@@ -18,6 +18,7 @@ use crate::{
     health::{healthz, readyz},
     inspect,
     metrics::{Metrics, metrics},
+    pages::Pages,
     presence::presence,
     problem::read_problem,
     publish,
@@ -35,6 +36,8 @@ pub struct App {
     pub drain: Drain,
     /// Room for the bodies of requests, in KiB, all connections together.
     pub(crate) bodies: Arc<Semaphore>,
+    /// Room for pages.
+    pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     /// How many connections each address has.
     pub(crate) places: Arc<Places>,
@@ -55,11 +58,12 @@ impl App {
     #[must_use]
     pub fn new(hub: Hub, settings: Settings) -> Self {
         let bodies = Arc::new(Semaphore::new(settings.limits.all_bodies_bytes / 1024));
+        let pages = Pages::new(settings.limits.all_pages_bytes);
         let metrics = Metrics::new(&hub);
         let live = RwLock::new(Live::new(settings));
         let inspect = inspect::assets();
         let (drain, places) = (Drain::default(), Arc::default());
-        Self { hub, live, drain, bodies, metrics, places, inspect }
+        Self { hub, live, drain, bodies, pages, metrics, places, inspect }
     }
 
     /// Who may do what, how much, just now.
@@ -68,7 +72,7 @@ impl App {
         self.live.read().unwrap_or_else(PoisonError::into_inner).settings.clone()
     }
 
-    /// From now on these hold. The room for all bodies together stays as it is, and who has published
+    /// From now on these hold. The room for all bodies and all pages stays as it is, and who has published
     /// much lately is forgotten.
     pub fn set_settings(&self, settings: Settings) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Live::new(settings);

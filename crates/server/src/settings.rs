@@ -51,6 +51,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all bodies that are being received.
     pub all_bodies_bytes: usize,
+    /// Bytes of all pages that wait to be taken by their clients, small ones not counted.
+    pub all_pages_bytes: usize,
     /// Events that one batch may have, and bytes of its body.
     pub batch_events: usize,
     /// See [`Limits::batch_events`].
@@ -93,6 +95,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             body_bytes: 1 << 20,
             all_bodies_bytes: 256 << 20,
+            all_pages_bytes: 128 << 20,
             batch_events: 10_000,
             batch_bytes: 16 << 20,
             stream_deadline: Duration::from_secs(15 * 60),

@@ -255,3 +255,34 @@ fn a_forwarded_host_opens_no_door() {
     let write = ["X-Forwarded-Host: wall.test", FROM, origin];
     assert_eq!(post(&server, "a", &write).status, 201);
 }
+
+/// Pages that nobody takes fill the room for them: then pages bring less, and the next ones the rest.
+#[test]
+fn pages_that_nobody_takes_have_a_bound() {
+    let server = start(|limits| limits.all_pages_bytes = 2 << 20);
+    for n in 0..100 {
+        server.publish(&format!("{n:03}{}", "x".repeat(20_000)));
+    }
+    let target = "/topics/a?last=100";
+    let page = || get(server.addr, target, &["Accept: application/json"]);
+    assert_eq!(page().json()["events"].as_array().unwrap().len(), 100, "there is room");
+    let mut held = Connection::open(server.addr).unwrap();
+    let host = server.addr;
+    let request =
+        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+    held.send(&request).unwrap();
+    let mut small = None;
+    until("there is no room", || {
+        let page = page().json();
+        let few = page["events"].as_array().unwrap().len() < 100;
+        if few {
+            small = Some(page);
+        }
+        few
+    });
+    let small = small.unwrap();
+    assert_eq!(small["more"], true, "{small}");
+    assert!(small["events"][0]["data"].as_str().unwrap().starts_with("099"), "the last of them");
+    assert_eq!(held.response().unwrap().json()["events"].as_array().unwrap().len(), 100);
+    until("there is room again", || page().json()["events"].as_array().unwrap().len() == 100);
+}

@@ -251,3 +251,17 @@ fn requests_on_one_connection_are_answered_in_order() {
     let statuses: Vec<_> = (0..3).map(|_| connection.response().unwrap().status).collect();
     assert_eq!(statuses, [201, 201, 200]);
 }
+
+#[test]
+fn an_enormous_id_is_a_gap_and_not_told_back() {
+    let server = start(|_| {});
+    for id in ["9".repeat(60_000), "a-".repeat(30_000), "\u{ff}".repeat(20_000)] {
+        let page = get(
+            server.addr,
+            "/topics/a",
+            &["Accept: application/json", &format!("Last-Event-ID: {id}")],
+        );
+        assert_eq!((page.status, &page.json()["gap"]["reason"]), (200, &"unknown".into()));
+        assert!(page.body.len() < 600, "{}", page.text());
+    }
+}

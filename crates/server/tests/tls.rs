@@ -115,6 +115,28 @@ fn a_handshake_that_never_ends_is_cut_off() {
     });
 }
 
+/// However many stop half-way, the next one gets through.
+#[test]
+fn half_a_handshake_keeps_nobody_out() {
+    let certificate = Certificate::new();
+    let tls_files = Tls::load(&certificate.file(), &certificate.key()).unwrap();
+    let settings = Settings { loopback_only: true, ..Settings::default() };
+    let server = start_with(settings, Some(Arc::new(tls_files)));
+    let half: Vec<_> = (0..400)
+        .map(|_| {
+            let mut connection = Connection::open(server.addr).unwrap();
+            connection.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").unwrap();
+            connection
+        })
+        .collect();
+    let der = certificate.der();
+    let through = tls(server.addr, &der, &[b"h2"]);
+    server.runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(5), through).await.expect("it waits for them")
+    });
+    drop(half);
+}
+
 #[test]
 fn what_is_no_certificate_is_explained() {
     let (certificate, other) = (Certificate::new(), Certificate::new());

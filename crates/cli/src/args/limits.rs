@@ -94,6 +94,14 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_BODY", default_value = "1MiB", value_parser = bytes, hide_short_help = true)]
     pub(crate) max_body: u64,
 
+    /// Bytes of all bodies that are being received; beyond, publishers are asked to try again
+    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_ALL_BODIES", default_value = "256MiB", value_parser = bytes, hide_short_help = true)]
+    pub(crate) max_all_bodies: u64,
+
+    /// Bytes of all pages of JSON that wait to be taken; beyond, pages bring less
+    #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_ALL_PAGES", default_value = "128MiB", value_parser = bytes, hide_short_help = true)]
+    pub(crate) max_all_pages: u64,
+
     /// Bytes that a request's head may have, 8KiB at least
     #[arg(long, value_name = "BYTES", env = "EVENTWALL_MAX_HEAD", default_value = "64KiB", value_parser = head_bytes, hide_short_help = true)]
     pub(crate) max_head: u64,

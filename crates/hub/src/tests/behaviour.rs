@@ -9,7 +9,8 @@ use eventwall_sse::{Decoder, Event, Item};
 use tokio::time::Duration;
 
 use crate::{
-    Ephemeral, FollowOptions, Form, GapReason, Hub, HubConfig, Start, StartError, Subscription,
+    Ephemeral, FollowOptions, Form, GapReason, Hub, HubConfig, PageLimit, Start, StartError,
+    Subscription,
 };
 
 fn topic(name: &str) -> Topic {
@@ -263,7 +264,8 @@ async fn pages_add_up_to_the_log_forwards_and_backwards() {
     let only_a = filter(&["a"]);
     let (mut cursor, mut forwards) = (ids[0].clone(), Vec::new());
     loop {
-        let page = hub.page(only_a.clone(), &Start::After(cursor), 4).await.unwrap();
+        let page =
+            hub.page(only_a.clone(), &Start::After(cursor), PageLimit::events(4)).await.unwrap();
         forwards.extend(page.events.iter().map(|e| e.record().data.to_string()));
         cursor = page.cursor;
         if !page.more {
@@ -273,11 +275,11 @@ async fn pages_add_up_to_the_log_forwards_and_backwards() {
     assert_eq!(forwards, (1..15).map(|n| (2 * n).to_string()).collect::<Vec<_>>());
     assert_eq!(cursor.position, hub.log().end());
 
-    let first = hub.page(only_a.clone(), &Start::Last(4), 100).await.unwrap();
+    let first = hub.page(only_a.clone(), &Start::Last(4), PageLimit::events(100)).await.unwrap();
     assert_eq!((first.events.len(), first.more), (4, true));
     let (mut before, mut backwards) = (first.events[0].id().clone(), 4);
     loop {
-        let page = hub.page_before(&only_a, &before, 4, 100).await.unwrap();
+        let page = hub.page_before(&only_a, &before, 4, PageLimit::events(100)).await.unwrap();
         backwards += page.events.len();
         if !page.more {
             break;
@@ -292,7 +294,7 @@ async fn an_empty_page_still_moves_the_cursor() {
     let hub = hub();
     let elsewhere = publish(&hub, "b", "x").await;
     let start = hub.log().epochs().id(eventwall_log::Position::START);
-    let page = hub.page(filter(&["a"]), &Start::After(start), 9).await.unwrap();
+    let page = hub.page(filter(&["a"]), &Start::After(start), PageLimit::events(9)).await.unwrap();
     assert_eq!((page.events.len(), page.cursor), (0, elsewhere));
 }
 
@@ -313,7 +315,7 @@ async fn erased_events_are_not_delivered_from_the_window() {
 async fn frames_are_shared_and_differ_only_by_their_topic_line() {
     let hub = hub();
     publish(&hub, "a/b", "x").await;
-    let page = hub.page(filter(&["a/b"]), &Start::Last(1), 9).await.unwrap();
+    let page = hub.page(filter(&["a/b"]), &Start::Last(1), PageLimit::events(9)).await.unwrap();
     let event = &page.events[0];
     let with = event.bytes(Form { topic_line: true, json: false });
     let without = event.bytes(Form::default());
@@ -385,11 +387,14 @@ async fn a_start_by_time_is_no_gap() {
 async fn an_empty_page_waits_for_events() {
     let hub = Arc::new(hub());
     let wait = std::time::Duration::from_secs(60);
-    let page = hub.page_waiting(filter(&["a"]), &Start::Now, 9, wait).await.unwrap();
+    let page =
+        hub.page_waiting(filter(&["a"]), &Start::Now, PageLimit::events(9), wait).await.unwrap();
     assert!(page.events.is_empty());
     let waiting = {
         let hub = hub.clone();
-        tokio::spawn(async move { hub.page_waiting(filter(&["a"]), &Start::Now, 9, wait).await })
+        tokio::spawn(async move {
+            hub.page_waiting(filter(&["a"]), &Start::Now, PageLimit::events(9), wait).await
+        })
     };
     tokio::task::yield_now().await;
     publish(&hub, "b", "elsewhere").await;
@@ -412,7 +417,7 @@ async fn patterns_are_followed_like_topics() {
     assert_eq!(told(&events), ["tick", "6", "7", "8", "9", "10", "11", "live"]);
     publish(&hub, "room/new", "new").await;
     assert_eq!(told(&until(&mut stream, "new").await), ["new"]);
-    let page = hub.page(filter, &Start::Last(1), 100).await.unwrap();
+    let page = hub.page(filter, &Start::Last(1), PageLimit::events(100)).await.unwrap();
     assert_eq!(
         page.events.iter().map(|e| &*e.record().data).collect::<Vec<_>>(),
         ["9", "10", "11", "new"]
@@ -489,9 +494,27 @@ async fn pages_keep_their_bytes_and_go_on() {
     for n in 0..20 {
         publish(&hub, "a", &format!("{n}:{}", "x".repeat(500_000))).await;
     }
-    let page = hub.page(filter(&["a"]), &Start::Last(20), 1000).await.unwrap();
+    let page = hub.page(filter(&["a"]), &Start::Last(20), PageLimit::events(1000)).await.unwrap();
     assert!(page.more && page.events.len() < 10, "{} events", page.events.len());
     assert!(page.events.last().unwrap().record().data.starts_with("19:"));
     let mut stream = subscribe(&hub, &["a"], Start::Last(20)).await;
     assert_eq!(until(&mut stream, "eventwall:live").await.len(), 22, "a stream brings them all");
+}
+
+/// One of each topic fits, whatever it costs; but not if that is much more than a page.
+#[tokio::test(start_paused = true)]
+async fn the_last_events_of_many_topics_have_a_bound() {
+    let hub = hub();
+    for n in 0..10 {
+        publish(&hub, &format!("large/{n}"), &"x".repeat(1000)).await;
+    }
+    let limit = |bytes| PageLimit { events: 100, bytes };
+    let filter = Filter::select([], vec!["large/*".parse().unwrap()]);
+    let page = hub.page(filter.clone(), &Start::Last(1), limit(20_000)).await.unwrap();
+    assert_eq!(page.events.len(), 10);
+    let refused = hub.page(filter.clone(), &Start::Last(1), limit(3000)).await.unwrap_err();
+    assert!(matches!(refused, StartError::TooLarge { .. }), "{refused}");
+    let one = Filter::topics([topic("large/1")]);
+    let page = hub.page(one, &Start::Last(1), limit(1)).await.unwrap();
+    assert_eq!(page.events.len(), 1, "one always fits");
 }

@@ -267,6 +267,14 @@ fn push_entry(out: &mut Vec<u8>, head: &[u8], data: &[u8], unsynced: u32) {
     out.extend(data);
 }
 
+/// An entry of any head and data.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sealed(head: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_entry(&mut bytes, head, data, 0);
+    bytes
+}
+
 fn head_checksum(prefix: &[u8], head: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&prefix[..PREFIX - 4]);

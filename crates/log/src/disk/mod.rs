@@ -26,6 +26,8 @@ mod erase;
 mod file;
 mod format;
 mod fs;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod heal;
 mod import;
 mod index;

@@ -192,11 +192,7 @@ async fn handshake(
     tls: &Tls,
     limits: &Limits,
 ) -> Result<TlsStream<Socket>, NotOpened> {
-    let handshake = async {
-        let _turn = tls.handshakes.acquire().await.map_err(io::Error::other)?;
-        tls.acceptor().accept(socket).await
-    };
-    let done = timeout(limits.handshake_deadline, handshake).await;
+    let done = timeout(limits.handshake_deadline, tls.accept(socket)).await;
     Ok(done.map_err(|_| NotOpened::SlowHandshake)??)
 }
 

@@ -9,6 +9,7 @@ use ppp::{HeaderResult, PartialResult as _, v1, v2};
 const MAX_HEADER: usize = 4096;
 
 const V1: &[u8] = b"PROXY ";
+const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Bytes that a header of version 1 may have.
 const MAX_LINE: usize = 107;
 
@@ -29,10 +30,15 @@ pub(crate) enum Parsed {
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Parsed {
+    let begins_as = |version: &[u8]| {
+        let known = bytes.len().min(version.len());
+        bytes[..known] == version[..known]
+    };
+    if !begins_as(V1) && !begins_as(V2) {
+        return Parsed::Rubbish;
+    }
     // Of version 1 the library takes some beginnings for mistakes, so its line must be whole.
-    if V1.starts_with(&bytes[..bytes.len().min(V1.len())])
-        && !bytes.iter().take(MAX_LINE).any(|byte| *byte == b'\n')
-    {
+    if begins_as(V1) && !bytes.iter().take(MAX_LINE).any(|byte| *byte == b'\n') {
         return if bytes.len() < MAX_LINE { Parsed::Incomplete } else { Parsed::Rubbish };
     }
     let header = HeaderResult::parse(&bytes[..bytes.len().min(MAX_HEADER)]);

@@ -1,10 +1,13 @@
-//! TLS: the certificate, which may be replaced while connections go on, and how many handshakes there
-//! may be at once. Handshakes are refused nothing but time.
+//! TLS: the certificate, which may be replaced while connections go on, and how many handshakes are worked
+//! on at once, so that one core is left to the streams.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
+    task::Poll,
     time::Duration,
 };
 
@@ -15,20 +18,24 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
-use tokio_rustls::TlsAcceptor;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::sleep,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// Handshakes at once: each takes a core for a moment, and more would only wait for each other.
-const HANDSHAKES: usize = 256;
-
 /// TLS with a certificate and its key out of two PEM files.
 pub struct Tls {
     files: Files,
     held: Arc<Held>,
     acceptor: TlsAcceptor,
-    pub(super) handshakes: Semaphore,
+    /// For as long as one is worked on, not while its client is waited for: else a few hundred clients that
+    /// stop half-way would keep everybody out.
+    turns: Semaphore,
 }
 
 #[derive(Debug, Clone)]
@@ -98,7 +105,9 @@ impl Tls {
         let now = RwLock::new(Arc::new(files.parse(&bytes)?));
         let held = Arc::new(Held { now, seen: Mutex::new(bytes) });
         let acceptor = TlsAcceptor::from(Arc::new(config(held.clone())));
-        Ok(Self { files, held, acceptor, handshakes: Semaphore::new(HANDSHAKES) })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = Semaphore::new((cores - 1).max(1));
+        Ok(Self { files, held, acceptor, turns })
     }
 
     /// Takes over the files' certificate if they have changed; answers whether. Connections that are
@@ -137,8 +146,22 @@ impl Tls {
         }
     }
 
-    pub(super) fn acceptor(&self) -> &TlsAcceptor {
-        &self.acceptor
+    /// A handshake, when it is its turn.
+    pub(super) async fn accept<IO>(&self, io: IO) -> io::Result<TlsStream<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let handshake = self.acceptor.accept(io);
+        tokio::pin!(handshake);
+        loop {
+            let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+            let polled = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
+            drop(turn);
+            if let Poll::Ready(done) = polled {
+                return done;
+            }
+            woken().await;
+        }
     }
 }
 
@@ -169,6 +192,17 @@ impl Files {
             error => wrong(&self.key, error.to_string()),
         })
     }
+}
+
+/// Resolves when this task is woken, by whatever was polled before.
+async fn woken() {
+    let mut waited = false;
+    poll_fn(|_| {
+        let outcome = if waited { Poll::Ready(()) } else { Poll::Pending };
+        waited = true;
+        outcome
+    })
+    .await;
 }
 
 fn config(held: Arc<Held>) -> ServerConfig {

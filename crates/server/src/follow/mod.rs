@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use eventwall_hub::{FollowOptions, Form, StartError};
+use eventwall_hub::{FollowOptions, Form, Start, StartError};
 use eventwall_log::{Filter, Pattern, PatternError, ReadError, Topic};
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
@@ -78,7 +78,7 @@ fn filter(app: &App, uri: &Uri) -> Result<(Filter, usize), Problem> {
 }
 
 /// The topics and patterns that a request names, each once.
-fn requested(query: &Query<'_>) -> Result<(BTreeSet<Topic>, Vec<Pattern>), Problem> {
+pub(crate) fn requested(query: &Query<'_>) -> Result<(BTreeSet<Topic>, Vec<Pattern>), Problem> {
     let (mut topics, mut patterns) = (BTreeSet::new(), BTreeSet::new());
     for name in query.all("topic")? {
         if Pattern::is_one(&name) {
@@ -163,7 +163,11 @@ async fn follow(
         },
         None => None,
     };
-    let subscription = match app.hub.subscribe(filter, &start, options).await {
+    // To look up the last events of many topics takes as much as a page does.
+    let turn = if matches!(start, Start::Last(_)) { app.pages.turn().await } else { None };
+    let subscribed = app.hub.subscribe(filter, &start, options).await;
+    drop(turn);
+    let subscription = match subscribed {
         Ok(subscription) => subscription,
         // A `503` would end a stock EventSource for ever.
         Err(StartError::Read(ReadError::Unavailable(_))) if wants_stream(headers) => {
@@ -227,7 +231,9 @@ fn stream_head(heartbeat: Duration) -> [(HeaderName, HeaderValue); 5] {
 
 fn start_problem(error: StartError) -> Problem {
     match error {
-        StartError::TooMany { .. } => Problem::bad_request(error.to_string()),
+        StartError::TooMany { .. } | StartError::TooLarge { .. } => {
+            Problem::bad_request(error.to_string())
+        }
         StartError::Read(error) => read_problem(&error),
     }
 }

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    response::{IntoResponse as _, Response},
-};
-use eventwall_hub::{EventPage, Gap, Start};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use eventwall_hub::{EventPage, Gap, PageLimit, Start, StartError};
 use eventwall_log::{EventId, Filter};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::Serialize;
 
 use super::{
@@ -57,21 +55,63 @@ pub(super) fn asked(app: &App, query: &Query<'_>, headers: &HeaderMap) -> Result
     Ok(Asked { from, limit, wait: wait(query)? })
 }
 
+/// Bytes of JSON that are held until they are sent without being counted.
+const FREE: usize = 32 << 10;
+/// Bytes of events on a page when there is no room for larger ones.
+const SMALL: usize = 8 << 10;
+
 pub(super) async fn page(app: &App, filter: Filter, asked: Asked) -> Result<Response, Problem> {
-    let (hub, limit) = (&app.hub, asked.limit);
-    let page = match (&asked.from, asked.wait) {
-        (From::Before(before, count), _) => hub.page_before(&filter, before, *count, limit).await,
-        (From::Start(from), None) => hub.page(filter, from, limit).await,
-        (From::Start(from), Some(wait)) => {
-            tokio::select! {
-                page = hub.page_waiting(filter.clone(), from, limit, wait) => page,
-                // Not to be held while the server goes down.
-                () = app.drain.draining() => hub.page(filter, from, limit).await,
-            }
-        }
+    let usual = PageLimit::events(asked.limit);
+    if let Some(bytes) = build(app, &filter, &asked, usual).await.map_err(start_problem)? {
+        return Ok(answer(bytes));
+    }
+    // A page may always bring less than was asked for, and says that there is more.
+    let small = PageLimit { bytes: SMALL, ..usual };
+    match build(app, &filter, &Asked { wait: None, ..asked }, small).await {
+        Ok(Some(bytes)) => Ok(answer(bytes)),
+        Ok(None) | Err(StartError::TooLarge { .. }) => Err(no_room()),
+        Err(error) => Err(start_problem(error)),
+    }
+}
+
+fn answer(page: Bytes) -> Response {
+    (PAGE_HEAD, [(header::CONTENT_TYPE, "application/json")], page).into_response()
+}
+
+fn no_room() -> Problem {
+    let detail = "too many large pages are being taken: try again shortly";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
+}
+
+/// A page as JSON; `None` if there is no room for one as large as this.
+async fn build(
+    app: &App,
+    filter: &Filter,
+    asked: &Asked,
+    limit: PageLimit,
+) -> Result<Option<Bytes>, StartError> {
+    let hub = &app.hub;
+    let waited = match (&asked.from, asked.wait) {
+        (From::Start(from), Some(wait)) => tokio::select! {
+            page = hub.page_waiting(filter.clone(), from, limit, wait) => Some(page?),
+            // Not to be held while the server goes down.
+            () = app.drain.draining() => None,
+        },
+        _ => None,
     };
-    let page = page.map_err(start_problem)?;
-    Ok((PAGE_HEAD, Json(page_json(&page))).into_response())
+    let _turn = app.pages.turn().await;
+    let page = match (waited, &asked.from) {
+        (Some(page), _) => page,
+        (None, From::Before(before, count)) => {
+            hub.page_before(filter, before, *count, limit).await?
+        }
+        (None, From::Start(from)) => hub.page(filter.clone(), from, limit).await?,
+    };
+    let json = serde_json::to_vec(&page_json(&page)).unwrap_or_default();
+    if json.len() <= FREE {
+        return Ok(Some(json.into()));
+    }
+    Ok(app.pages.hold(json))
 }
 
 #[derive(Serialize)]

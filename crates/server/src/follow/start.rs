@@ -16,10 +16,10 @@ const POLYFILLS: [&str; 3] = ["lastEventId", "lastEventID", "last_event_id"];
 pub(super) fn start(app: &App, query: &Query<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
     let header = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
     if let Some(id) = header {
-        return Ok(Start::Resume(String::from_utf8_lossy(id.as_bytes()).into_owned()));
+        return Ok(resume(&String::from_utf8_lossy(id.as_bytes())));
     }
     if let Some(id) = query.last_lossy(&POLYFILLS) {
-        return Ok(Start::Resume(id));
+        return Ok(resume(&id));
     }
     if let Some(after) = query.last("after")? {
         return Ok(Start::After(event_id("after", &after)?));
@@ -29,6 +29,13 @@ pub(super) fn start(app: &App, query: &Query<'_>, headers: &HeaderMap) -> Result
     }
     let last = query.number("last", app.hub.max_start_events())?;
     Ok(last.map_or(Start::Now, Start::Last))
+}
+
+/// No id of any hub is longer; what is cut of one that is nobody's is not told back.
+const LONGEST_ID: usize = 128;
+
+fn resume(id: &str) -> Start {
+    Start::Resume(id.chars().take(LONGEST_ID).collect())
 }
 
 /// An RFC 3339 time, or a duration before now such as `10m`.

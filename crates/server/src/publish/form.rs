@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequest as _, Multipart},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use eventwall_log::Topic;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::json;
@@ -13,10 +14,10 @@ use serde_json::json;
 use super::{Publish, answer, event, name};
 use crate::{Problem, collect_body, unavailable::accepts};
 
-#[derive(Default)]
-struct Fields {
-    data: Option<String>,
-    event: Option<String>,
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    pub(crate) data: Option<String>,
+    pub(crate) event: Option<String>,
 }
 
 pub(super) async fn publish(
@@ -24,7 +25,8 @@ pub(super) async fn publish(
     topic: Topic,
     body: Body,
 ) -> Result<Response, Problem> {
-    let fields = read(&publish, body).await?;
+    let body = collect_body(body, &publish.app).await?;
+    let fields = fields(&publish.parts.headers, body.clone()).await?;
     let data = fields.data.ok_or_else(|| Problem::bad_request("the form has no field `data`"))?;
     let name = match fields.event {
         Some(text) => name(&text)?,
@@ -41,10 +43,10 @@ pub(super) async fn publish(
     }
 }
 
-async fn read(publish: &Publish, body: Body) -> Result<Fields, Problem> {
-    let body = collect_body(body, &publish.app).await?;
-    let mut request = Request::new(Body::from(body.clone()));
-    *request.headers_mut() = publish.parts.headers.clone();
+/// What a form has, by the headers that say how it is written.
+pub(crate) async fn fields(headers: &HeaderMap, body: Bytes) -> Result<Fields, Problem> {
+    let mut request = Request::new(Body::from(body));
+    *request.headers_mut() = headers.clone();
     let bad = |error: &dyn std::fmt::Display| {
         Problem::bad_request(format!("the form makes no sense: {error}"))
     };

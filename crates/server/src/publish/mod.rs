@@ -6,8 +6,8 @@
 //! * `stream`: `text/event-stream`, events as they come, any number.
 //! * `form`: `multipart/form-data`, an HTML form.
 
-mod batch;
-mod form;
+pub(crate) mod batch;
+pub(crate) mod form;
 mod plain;
 mod stream;
 
