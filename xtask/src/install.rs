@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use crate::run::{cargo, command, exists, root, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 18] = [
     // The fuzz targets' engine is C++.
     ("c++", "g++"),
     ("chromium", "chromium"),
@@ -19,6 +19,9 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("faketime", "faketime"),
     ("nats-server", "nats-server"),
     ("haproxy", "haproxy"),
+    ("nginx", "nginx"),
+    ("caddy", "caddy"),
+    ("apache2", "apache2"),
     ("openssl", "openssl"),
     ("go", "golang-go"),
     ("node", "nodejs"),

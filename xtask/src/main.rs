@@ -2,6 +2,7 @@
 //! beyond that it names, and installs when asked.
 
 mod counts;
+mod fuzz;
 mod install;
 mod run;
 mod soak;
@@ -13,13 +14,13 @@ const HELP: &str = "\
 Chores of this project.
 
   cargo xtask test [SUITE…]      install what is missing, then run the suites
-                                 (build, rust, clients, browsers, crash; all of
-                                 them by default)
+                                 (build, rust, clients, browsers, crash, cluster,
+                                 proxies, hostile; all of them by default)
   cargo xtask soak --minutes N   crashes, full disks, slow readers, jumping clocks and simulated
                                  runs with fresh seeds: all of it once, and on for N minutes
   cargo xtask simulate [FLAGS]   one run of the simulator, or many (--seed, --steps,
                                  --subscribers, --kind, --minutes)
-  cargo xtask fuzz [SECONDS]     the fuzz targets, on a nightly compiler (60)
+  cargo xtask fuzz [SECONDS]     each fuzz target for so long (60)
   cargo xtask screenshots        make the pictures in docs/images
   cargo xtask audit              licences, bans and sources of the dependencies
 
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
             number(minutes, 10).and_then(soak::soak)
         }
         ["simulate", words @ ..] => suites::simulate(words),
-        ["fuzz", seconds @ ..] => number(seconds, 60).and_then(suites::fuzz),
+        ["fuzz", seconds @ ..] => number(seconds, 60)
+            .and_then(|seconds| fuzz::fuzz(seconds, &mut counts::Counts::default())),
         ["screenshots"] => suites::screenshots(),
         ["audit"] => suites::audit(),
         [] | ["help" | "--help" | "-h"] => {

@@ -17,7 +17,7 @@ struct Station {
     env: &'static [(&'static str, &'static str)],
 }
 
-const OUTSIDE: [Station; 7] = [
+const OUTSIDE: [Station; 9] = [
     Station {
         name: "kill -9 at random moments",
         tests: &["crash"],
@@ -47,6 +47,16 @@ const OUTSIDE: [Station; 7] = [
         name: "nodes and NATS servers that fail in turn",
         tests: &["cluster", "nodes", "streams", "cluster_load"],
         env: &[("EVENTWALL_ROUNDS", "3"), ("EVENTWALL_SUBSCRIBERS", "400")],
+    },
+    Station {
+        name: "hostile clients",
+        tests: &["hostile"],
+        env: &[("EVENTWALL_HOSTILE_SECONDS", "20")],
+    },
+    Station {
+        name: "behind proxies, and five quiet minutes",
+        tests: &["proxies"],
+        env: &[("EVENTWALL_QUIET_SECONDS", "300")],
     },
     Station { name: "restores and copied directories", tests: &["log_tools", "data"], env: &[] },
 ];

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     counts::Counts,
+    fuzz::fuzz,
     install::install,
     run::{binary, cargo, command, root, run, run_counted},
 };
@@ -15,13 +16,15 @@ struct Suite {
     run: fn(&mut Counts) -> Result<(), String>,
 }
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 8] = [
     Suite { name: "build", minutes: 12, run: build },
     Suite { name: "rust", minutes: 6, run: rust },
     Suite { name: "clients", minutes: 3, run: clients },
     Suite { name: "browsers", minutes: 12, run: browsers },
     Suite { name: "crash", minutes: 4, run: crash },
     Suite { name: "cluster", minutes: 6, run: cluster },
+    Suite { name: "proxies", minutes: 3, run: proxies },
+    Suite { name: "hostile", minutes: 7, run: hostile },
 ];
 
 /// Runs the named suites, or all; ends with the number of tests.
@@ -29,7 +32,8 @@ pub(crate) fn test(names: &[&str]) -> Result<(), String> {
     let known = |name: &&&str| !SUITES.iter().any(|suite| suite.name == **name);
     if let Some(unknown) = names.iter().find(known) {
         return Err(format!(
-            "there is no suite `{unknown}`: build, rust, clients, browsers, crash or cluster"
+            "there is no suite `{unknown}`: {}",
+            SUITES.map(|suite| suite.name).join(", ")
         ));
     }
     install()?;
@@ -61,7 +65,6 @@ fn build(_: &mut Counts) -> Result<(), String> {
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     run(&mut cargo(&["test", "--workspace", "--no-run"]))?;
-    run(&mut cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]))?;
     run(&mut command(&["npm", "run", "--silent", "check"]))?;
     build_binary()
 }
@@ -88,12 +91,22 @@ const CRASHES: [&str; 3] = ["crash", "kill_points", "time"];
 /// Nodes that share a log in NATS.
 const CLUSTERS: [&str; 4] = ["cluster", "nodes", "streams", "cluster_load"];
 
+/// Behind other people's proxies.
+const PROXIES: [&str; 1] = ["proxies"];
+
+/// Of each fuzz target.
+const FUZZ_SECONDS: u64 = 3;
+
+/// Attacked, with users inside.
+const HOSTILE: [&str; 1] = ["hostile"];
+
 /// Every file of tests from outside, but those.
 fn outside_tests() -> Result<Vec<String>, String> {
     let files = std::fs::read_dir(root().join("e2e/tests")).map_err(|error| error.to_string())?;
     let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let names = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
-    Ok(names.filter(|name| !CRASHES.contains(&&**name) && !CLUSTERS.contains(&&**name)).collect())
+    let others = [&CRASHES[..], &CLUSTERS, &PROXIES, &HOSTILE].concat();
+    Ok(names.filter(|name| !others.contains(&&**name)).collect())
 }
 
 /// Other people's clients, outside of browsers.
@@ -119,6 +132,15 @@ fn cluster(counts: &mut Counts) -> Result<(), String> {
     told_outside(&CLUSTERS, counts)
 }
 
+fn proxies(counts: &mut Counts) -> Result<(), String> {
+    told_outside(&PROXIES, counts)
+}
+
+fn hostile(counts: &mut Counts) -> Result<(), String> {
+    fuzz(FUZZ_SECONDS, counts)?;
+    told_outside(&HOSTILE, counts)
+}
+
 /// Tests from outside that say what they do.
 fn told_outside(names: &[&str], counts: &mut Counts) -> Result<(), String> {
     build_binary()?;
@@ -133,17 +155,6 @@ pub(crate) fn simulate(words: &[&str]) -> Result<(), String> {
     let example = ["run", "--release", "--quiet", "--package", "eventwall-hub", "--features"];
     let example = [&example[..], &["simulator", "--example", "simulate", "--"], words].concat();
     run(&mut cargo(&example))
-}
-
-pub(crate) fn fuzz(seconds: u64) -> Result<(), String> {
-    let time = format!("-max_total_time={seconds}");
-    run(&mut command(&["cargo", "+nightly", "fuzz", "run", "sse_decoder", "--", &time])).map_err(
-        |why| {
-            format!(
-                "{why}; it needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`"
-            )
-        },
-    )
 }
 
 pub(crate) fn screenshots() -> Result<(), String> {
