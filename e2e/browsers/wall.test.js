@@ -297,3 +297,23 @@ for (const name of BROWSERS) {
     await wall.untilTexts(["kept"]);
   });
 }
+
+for (const name of BROWSERS) {
+  test(`${name}: where only some is public, a wall offers what everyone may do`, async (t) => {
+    const server = await Server.start(t, ["--public-walls", "lobby", "--public-read", "walls/news"]);
+    const page = await browsers.page(t, name);
+    const lobby = await WallPage.open(page, server);
+    const visible = (/** @type {string} */ selector) =>
+      page.$eval(selector, (element) => element.checkVisibility());
+    await until("the empty wall to say so", () => visible("#empty"));
+    // Neither a command that would be refused, nor sample posts.
+    for (const id of ["#curl", "#how-to-publish", "#play-samples"]) assert.equal(await visible(id), false, id);
+    assert.equal(await visible("#how-to-post"), true);
+    await lobby.post({ msg: "from a visitor" });
+    await lobby.untilTexts(["from a visitor"]);
+    await WallPage.open(page, server, "news");
+    for (const id of ["#compose", "#how-to-post", "#curl"]) assert.equal(await visible(id), false, id);
+    const refused = await page.goto(`${server.origin}/walls/other`);
+    assert.equal(refused?.status(), 403);
+  });
+}

@@ -165,7 +165,7 @@ export class Server {
     child.stdout.on("data", hear);
     child.stderr.on("data", hear);
     await within("the server to greet", this.#greeted(child));
-    this.origin = /^ +wall +(http:\S+?)\/$/m.exec(this.#said)?.[1] ?? "";
+    this.origin = /^ +wall +(https?:\S+?)\/$/m.exec(this.#said)?.[1] ?? "";
     if (!this.origin) throw new Error(`The greeting names no address:\n${this.#said}`);
   }
 

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use axum::response::{IntoResponse as _, Response};
-use http::{StatusCode, Uri, header};
+use http::{HeaderName, StatusCode, Uri, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
 
@@ -45,7 +45,7 @@ impl Assets {
         let headers = [
             (header::CONTENT_TYPE, content_type(path)),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         ];
         Ok((headers, file.data).into_response())
     }

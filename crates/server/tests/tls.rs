@@ -41,6 +41,7 @@ fn both_versions_of_http_are_spoken_by_choice() {
             let mut answer = String::new();
             io.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+            assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
         }
     });
 }

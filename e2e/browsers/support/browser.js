@@ -67,6 +67,8 @@ async function launch(name, scheme, profiles, signal) {
   }
   const shared = {
     executablePath,
+    // Those that tests make sign themselves.
+    acceptInsecureCerts: true,
     headless: true,
     signal,
     userDataDir: mkdtempSync(path.join(profiles, `${name}-`)),
