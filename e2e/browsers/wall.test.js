@@ -312,8 +312,10 @@ for (const name of BROWSERS) {
     await lobby.post({ msg: "from a visitor" });
     await lobby.untilTexts(["from a visitor"]);
     await WallPage.open(page, server, "news");
+    await until("the empty wall to say so", () => visible("#waiting"));
     for (const id of ["#compose", "#how-to-post", "#curl"]) assert.equal(await visible(id), false, id);
     const refused = await page.goto(`${server.origin}/walls/other`);
     assert.equal(refused?.status(), 403);
+    assert.match(await page.$eval("p", (element) => element.textContent ?? ""), /walls\/other may not be read/);
   });
 }

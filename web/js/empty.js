@@ -13,7 +13,8 @@ export class Empty {
   #playing = false;
 
   constructor() {
-    byId("how-to-post", HTMLElement).hidden = !may.has("post");
+    byId("waiting", HTMLElement).hidden = may.has("post");
+    for (const id of ["how-to-post", "try-twice", "empty-actions"]) byId(id, HTMLElement).hidden = !may.has("post");
     for (const id of ["curl", "how-to-publish"]) byId(id, HTMLElement).hidden = !may.has("publish");
     byId("play-samples", HTMLElement).hidden = !may.has("samples");
     this.#line.textContent = `curl -d "hello" ${location.origin}${topicUrl}`;

@@ -51,7 +51,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
     check_limit(files, args.limits.max_connections);
-    greet(address, tls.is_some(), &storage.described)?;
+    greet(address, (tls.is_some(), &app.settings().access), &storage.described)?;
     let demo = args.demo.then(|| play_samples(app.clone()));
     let renewals = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let reloads = Reloads { app: app.clone(), state: storage.state.clone(), tls: tls.clone() };
@@ -198,13 +198,17 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Printed once the address answers, in one piece.
-fn greet(address: SocketAddr, tls: bool, log: &str) -> Result<(), Failure> {
+fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Result<(), Failure> {
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
-    let lobby = eventwall_wall::LOBBY;
-    let greeting = format!(
-        "Eventwall {version}\n  wall  {base}/\n  log   {log}\n  post  curl -d hello {base}/topics/walls/{lobby}\nCtrl-C stops it.\n"
-    );
+    let post = match format!("walls/{}", eventwall_wall::LOBBY).parse() {
+        Ok(lobby) if access.writes(&lobby) => {
+            format!("  post  curl -d hello {base}/topics/{lobby}\n")
+        }
+        _ => String::new(),
+    };
+    let greeting =
+        format!("Eventwall {version}\n  wall  {base}/\n  log   {log}\n{post}Ctrl-C stops it.\n");
     let mut out = std::io::stdout().lock();
     match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {
         // Nobody reads the greeting: serve all the same.

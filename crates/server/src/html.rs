@@ -26,3 +26,17 @@ pub fn html_page(html: String) -> Response {
     ];
     (head, html).into_response()
 }
+
+/// Appends text so that it is nothing but text in HTML, in attributes too.
+pub fn escape(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+}

@@ -6,6 +6,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::{html::escape, html_page};
+
 /// An answer that says what went wrong and what to do.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -51,6 +53,22 @@ impl Problem {
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+}
+
+impl Problem {
+    /// As a page, for whoever opened an address in a browser.
+    #[must_use]
+    pub fn into_page(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let mut detail = String::new();
+        escape(&mut detail, &self.detail);
+        let mut response = html_page(format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n<p>{detail}</p>\n</html>\n"
+        ));
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(self.headers);
+        response
     }
 }
 

@@ -45,7 +45,8 @@ pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether `Accept` names a media type, whatever its weight. Wildcards name none.
-pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+#[must_use]
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = values.flat_map(|value| value.split(','));
     ranges.any(|range| {

@@ -2,28 +2,36 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use eventwall_log::Topic;
-use eventwall_server::{Access, Client, Problem, html_page};
+use eventwall_server::{Access, Client, Problem, accepts, escape, html_page};
 use http::{Extensions, HeaderName, header, request::Parts};
 
 use crate::{LOBBY, Wall, topic_of, visitor::Visitor, wall_of};
 
 const TEMPLATE: &str = include_str!("../../../web/index.html");
 
-pub(crate) async fn lobby(
-    State(wall): State<Arc<Wall>>,
-    request: Parts,
-) -> Result<Response, Problem> {
-    render(&wall, LOBBY, &topic_of(LOBBY)?, &request)
+pub(crate) async fn lobby(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    let page = topic_of(LOBBY).and_then(|topic| render(&wall, LOBBY, &topic, &request));
+    shown(page, &request)
 }
 
-pub(crate) async fn wall(
-    State(wall): State<Arc<Wall>>,
-    request: Parts,
-) -> Result<Response, Problem> {
-    let (name, topic) = wall_of(&request.uri)?;
-    render(&wall, &name, &topic, &request)
+pub(crate) async fn wall(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    let page =
+        wall_of(&request.uri).and_then(|(name, topic)| render(&wall, &name, &topic, &request));
+    shown(page, &request)
+}
+
+/// A problem too is a page, for whoever sees it in a browser.
+fn shown(page: Result<Response, Problem>, request: &Parts) -> Response {
+    match page {
+        Ok(page) => page,
+        Err(problem) if accepts(&request.headers, "text/html") => problem.into_page(),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 fn render(wall: &Wall, name: &str, topic: &Topic, request: &Parts) -> Result<Response, Problem> {
@@ -89,19 +97,6 @@ fn fill(values: &[(&str, &str)]) -> String {
     }
     page.push_str(rest);
     page
-}
-
-fn escape(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
 }
 
 #[cfg(test)]
