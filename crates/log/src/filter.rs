@@ -35,8 +35,8 @@ impl PartialEq for Selection {
 
 impl Eq for Selection {}
 
-/// Topics whose match is remembered, per selection.
-const MAX_KNOWN: usize = 1024;
+/// Topics whose match is remembered, per selection: there may be as many of those as streams.
+const MAX_KNOWN: usize = 128;
 
 impl Filter {
     /// Exactly these topics, each once however often it is named.

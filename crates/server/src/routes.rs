@@ -22,7 +22,7 @@ use crate::{
     presence::presence,
     problem::read_problem,
     publish,
-    quota::{Places, Rates},
+    quota::{Everybody, Places, Rates},
     unavailable::refuse,
 };
 
@@ -39,7 +39,9 @@ pub struct App {
     /// Room for pages.
     pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
-    /// How many connections each address has.
+    /// How many connections there are, and further streams on them.
+    pub(crate) inside: Arc<Everybody>,
+    /// How many of those each address has.
     pub(crate) places: Arc<Places>,
     /// What the inspector's page loads.
     pub(crate) inspect: Assets,
@@ -62,8 +64,8 @@ impl App {
         let metrics = Metrics::new(&hub);
         let live = RwLock::new(Live::new(settings));
         let inspect = inspect::assets();
-        let (drain, places) = (Drain::default(), Arc::default());
-        Self { hub, live, drain, bodies, pages, metrics, places, inspect }
+        let (drain, inside, places) = (Drain::default(), Arc::default(), Arc::default());
+        Self { hub, live, drain, bodies, pages, metrics, inside, places, inspect }
     }
 
     /// Who may do what, how much, just now.

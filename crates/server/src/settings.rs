@@ -24,8 +24,8 @@ pub struct Settings {
 /// Bounds on what one client, and all together, may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once. At the limit newcomers are refused, and those inside keep
-    /// their service.
+    /// Connections at once, and further streams on them. At the limit newcomers are refused, and those
+    /// inside keep their service.
     pub connections: usize,
     /// Connections at once of one address, an IPv6 network of 64 bits being one; of clients of a trusted
     /// proxy requests are counted. `None`: as many as there are. Loopback addresses are not counted.

@@ -212,3 +212,23 @@ fn a_rapid_reset_ends_only_its_own_connection() {
         String::from_utf8_lossy(&good.chunk().unwrap().unwrap()).contains("for the good")
     });
 }
+
+/// Whoever opens many streams on few connections has no more of them than with a connection each.
+#[test]
+fn further_streams_count_as_connections_do() {
+    let server = start(|limits| limits.connections = 5);
+    server.runtime.block_on(async {
+        let mut client = Client::plain(server.addr, WINDOW).await;
+        let mut held = Vec::new();
+        for _ in 0..5 {
+            held.push(client.get("/topics/a").await);
+        }
+        assert!(held.iter().all(|response| response.status() == 200));
+        let refused = client.send("GET", "/topics/a", &[], None).await.unwrap();
+        assert_eq!(refused.status(), 503);
+        let page = client.send("GET", "/topics/a", &[("accept", "application/json")], None).await;
+        assert_eq!(page.unwrap().status(), 200, "who is inside keeps its service");
+        drop(held);
+        while client.send("GET", "/topics/a", &[], None).await.unwrap().status() != 200 {}
+    });
+}

@@ -8,7 +8,7 @@ use crate::config::units::{age, bytes, head_bytes, number, rate, some, time};
 
 #[derive(Debug, Args)]
 pub(crate) struct LimitArgs {
-    /// Connections at once; newcomers beyond are asked to come back
+    /// Connections at once, and further streams on them; newcomers beyond are asked to come back
     #[arg(
         long,
         value_name = "N",
@@ -18,8 +18,8 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_connections: usize,
 
-    /// Connections at once of one address (of IPv6, of a /64 network), or `none`. This machine's own
-    /// are not counted; of a trusted proxy's clients each request is
+    /// Of those, so many of one address (of IPv6, of a /64 network), or `none`. This machine's own are not
+    /// counted; of a trusted proxy's clients each request is
     #[arg(
         long,
         value_name = "N",

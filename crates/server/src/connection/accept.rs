@@ -4,10 +4,7 @@
 use std::{
     future::Future,
     io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,7 +18,7 @@ use tokio::{
 };
 
 use super::{drive::connection, tls::Tls};
-use crate::App;
+use crate::{App, quota::Inside};
 
 /// Connections served at once only to be told that there is no room for them.
 const REFUSALS: usize = 256;
@@ -56,8 +53,6 @@ pub(super) struct Served {
     pub(super) router: Router,
     pub(super) app: Arc<App>,
     pub(super) tls: Option<Arc<Tls>>,
-    /// How many are inside now.
-    inside: Arc<AtomicUsize>,
     refusals: Arc<Semaphore>,
 }
 
@@ -105,7 +100,7 @@ struct Acceptor {
 impl Acceptor {
     fn new(Listener { tcp, tls }: Listener, router: Router, app: Arc<App>) -> Self {
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        let served = Served { router, app, tls, inside: Arc::default(), refusals };
+        let served = Served { router, app, tls, refusals };
         Self { listener: tcp, served: Arc::new(served), paused_until: Mutex::default() }
     }
 
@@ -143,12 +138,9 @@ impl Acceptor {
 impl Served {
     /// Room for a connection, or else for telling it that there is none.
     fn admit(&self) -> Option<Room> {
-        // Asked each time, as the limit may change; only the accept loop ever adds to the count.
-        if self.inside.load(Ordering::Relaxed) < self.app.settings().limits.connections {
-            self.inside.fetch_add(1, Ordering::Relaxed);
-            return Some(Room::Inside(Inside(self.inside.clone())));
-        }
-        self.room_to_refuse()
+        // Asked each time, as the limit may change.
+        let inside = self.app.inside.take(self.app.settings().limits.connections);
+        inside.map(Room::Inside).or_else(|| self.room_to_refuse())
     }
 
     /// Room for telling a connection that there is none for it.
@@ -162,14 +154,6 @@ pub(super) enum Room {
     Inside(#[allow(dead_code, reason = "held")] Inside),
     /// Only to be told that there is no room.
     Refused(#[allow(dead_code, reason = "held")] OwnedSemaphorePermit),
-}
-
-pub(super) struct Inside(Arc<AtomicUsize>);
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Frames leave at once, and a peer that is gone without a word is found: by what it does not

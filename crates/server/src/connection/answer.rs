@@ -22,7 +22,11 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::{accept::Served, open::Speaks, subscribed::Subscribed};
+use super::{
+    accept::Served,
+    open::Speaks,
+    subscribed::{On, Subscribed},
+};
 use crate::{App, Client, Problem, metrics::TurnedAway, quota::Place, unavailable::Refused};
 
 /// Answers the requests of one connection.
@@ -72,7 +76,10 @@ impl Answering {
         let full = matches!(place, Some(None)).then_some(TurnedAway::Address);
         let mut response = match self.refuse_at_once(&request) {
             Some(problem) => problem,
-            None => self.route(request, client, self.refused.or(full)).await,
+            None => {
+                let room = On { subscribed: self.subscribed.clone(), counted: of_proxy };
+                self.route(request, (client, room), self.refused.or(full)).await
+            }
         };
         let (status, took) = (response.status().as_u16(), began.elapsed());
         tracing::debug!(client = %addr, %method, %uri, status, ?took, "answered");
@@ -87,12 +94,12 @@ impl Answering {
     async fn route(
         &self,
         request: Request<Body>,
-        client: Client,
+        (client, on): (Client, On),
         refused: Option<TurnedAway>,
     ) -> Response {
         let mut request = request;
         request.extensions_mut().insert(client);
-        request.extensions_mut().insert(self.subscribed.clone());
+        request.extensions_mut().insert(on);
         if let Some(why) = refused {
             request.extensions_mut().insert(Refused(why));
         }

@@ -18,5 +18,5 @@ mod subscribed;
 mod tls;
 
 pub use accept::{Listener, serve};
-pub(crate) use subscribed::{Share, Subscribed};
+pub(crate) use subscribed::{On, Share};
 pub use tls::{Tls, TlsError};

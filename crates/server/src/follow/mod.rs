@@ -22,8 +22,8 @@ use self::{
     start::start,
 };
 use crate::{
-    App, Problem,
-    connection::Subscribed,
+    App, Client, Problem,
+    connection::On,
     metrics::TurnedAway,
     problem::read_problem,
     publish::{parse_topic, topic_of},
@@ -153,15 +153,11 @@ async fn follow(
     let start = start(app, &query, headers)?;
     let options = follow_options(app, &query, headers, topic_line)?;
     let padding = padding(&query)?;
-    let share = match extensions.get::<Arc<Subscribed>>() {
-        Some(subscribed) => match subscribed.take(count, &app.settings().limits) {
-            Ok(share) => Some(share),
-            Err(key) => {
-                let limits = &app.settings().limits;
-                return Ok(unavailable(headers, limits, TurnedAway::Subscriptions(key)));
-            }
-        },
-        None => None,
+    let on = extensions.get::<On>();
+    let share = on.map(|on| on.subscribe(app, Client::of(extensions), count)).transpose();
+    let share = match share {
+        Ok(share) => share,
+        Err(why) => return Ok(unavailable(headers, &app.settings().limits, why)),
     };
     // To look up the last events of many topics takes as much as a page does.
     let turn = if matches!(start, Start::Last(_)) { app.pages.turn().await } else { None };
