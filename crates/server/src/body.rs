@@ -87,8 +87,8 @@ fn take_room(
         return Ok(());
     }
     let more = room.clone().try_acquire_many_owned(missing).map_err(|_| {
-        let detail = "too many large bodies are being received: try again shortly";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
+        let detail = "more bodies are being received than the server's `max_all_bodies` allows: try again shortly";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1).counted_as("bodies")
     })?;
     match taken {
         Some(taken) => taken.merge(more),

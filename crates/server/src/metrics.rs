@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{App, Client, Problem};
+use crate::{App, Client, Problem, problem::Reason};
 
 /// The server's counters, and the registry of all of them.
 #[derive(Debug)]
@@ -77,6 +77,9 @@ impl Refusal {
     /// `None` if the request was not refused.
     fn of<B>(response: &http::Response<B>) -> Option<Self> {
         let status = response.status();
+        if let Some(Reason(reason)) = response.extensions().get() {
+            return Some(Self { status: status.as_u16(), reason });
+        }
         let reason = match (response.extensions().get::<TurnedAway>(), status.as_u16()) {
             (Some(TurnedAway::Full), _) => "full",
             (Some(TurnedAway::Address), _) => "address",
@@ -126,7 +129,13 @@ impl Metrics {
         for reason in ["full", "stopping", "log"] {
             drop(new.refusals.get_or_create(&Refusal { status: 503, reason }));
         }
-        for (status, reason) in [(429, "address"), (429, "subscriptions"), (429, "rate")] {
+        for (status, reason) in [
+            (429, "address"),
+            (429, "subscriptions"),
+            (429, "rate"),
+            (503, "bodies"),
+            (503, "pages"),
+        ] {
             drop(new.refusals.get_or_create(&Refusal { status, reason }));
         }
         for reason in [Cut::stuck, Cut::gone, Cut::lag, Cut::silent, Cut::handshake] {

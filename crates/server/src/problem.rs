@@ -15,12 +15,18 @@ pub struct Problem {
     detail: String,
     more: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    reason: Option<Reason>,
 }
+
+/// What a refusal is counted as, where its status does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reason(pub(crate) &'static str);
 
 impl Problem {
     /// A problem with a status and a sentence for whoever sent the request.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+        let detail = detail.into();
+        Self { status, detail, more: Map::new(), headers: Vec::new(), reason: None }
     }
 
     /// `400`: the request makes no sense.
@@ -47,6 +53,11 @@ impl Problem {
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// What it is counted as in the metrics.
+    pub(crate) fn counted_as(self, reason: &'static str) -> Self {
+        Self { reason: Some(Reason(reason)), ..self }
     }
 
     /// When to try again, in seconds.
@@ -88,6 +99,9 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().extend(self.headers);
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(reason);
+        }
         response
     }
 }

@@ -97,6 +97,8 @@ fn all_bodies_together_have_a_bound() {
     });
     drop(held);
     until("there is room again", || publish().status == 201);
+    let metrics = get(server.addr, "/metrics", &[]).text();
+    assert!(!metrics.contains("reason=\"bodies\"} 0\n"), "it is counted: {metrics}");
 }
 
 #[test]

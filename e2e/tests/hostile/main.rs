@@ -97,7 +97,9 @@ async fn fight(
     }
     drop(running);
     let seconds = began.elapsed().as_secs_f64();
-    let share = 1.0 / f64::from(u32::try_from(attacks.len()).unwrap());
+    // Several at once share what the machine has left.
+    let several = f64::from(u32::try_from(attacks.len()).unwrap());
+    let share = if attacks.len() == 1 { 1.0 } else { 0.5 / several };
     let names = attacks.iter().map(|(attack, ground)| attack.measured(ground, seconds, share));
     let names = names.collect::<Vec<_>>().join(", ");
     // What is left of it is not to be laid to the next one.

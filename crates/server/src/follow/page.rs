@@ -79,8 +79,9 @@ fn answer(page: Bytes) -> Response {
 }
 
 fn no_room() -> Problem {
-    let detail = "too many large pages are being taken: try again shortly";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
+    let detail =
+        "more pages wait to be taken than the server's `max_all_pages` allows: try again shortly";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1).counted_as("pages")
 }
 
 /// A page as JSON; `None` if there is no room for one as large as this.
