@@ -23,7 +23,7 @@ const SUITES: [Suite; 8] = [
     Suite { name: "browsers", minutes: 12, run: browsers },
     Suite { name: "crash", minutes: 4, run: crash },
     Suite { name: "cluster", minutes: 6, run: cluster },
-    Suite { name: "proxies", minutes: 3, run: proxies },
+    Suite { name: "proxies", minutes: 4, run: proxies },
     Suite { name: "hostile", minutes: 7, run: hostile },
 ];
 
