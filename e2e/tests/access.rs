@@ -18,6 +18,12 @@ fn off_the_machine_access_is_decided_first() {
     for way in ["--public-walls", "--public-read", "--allow-anyone", "127.0.0.1"] {
         assert!(error.contains(way), "{error}");
     }
+    let behind = refused(&["--store", "memory", "--trusted-proxy", "127.0.0.1"]);
+    assert!(behind.contains("behind a proxy") && behind.contains("--public-walls"), "{behind}");
+    let alone = refused(&["--store", "memory", "--proxy-protocol"]);
+    assert!(alone.contains("--trusted-proxy"), "{alone}");
+    let small = refused(&["--store", "memory", "--max-all-bodies", "1KiB"]);
+    assert!(small.contains("max_body"), "{small}");
     let both = refused(&["--allow-anyone", "--public-read", "news"]);
     assert!(both.contains("leave one of the two out"), "{both}");
     let own = refused(&["--public-read", "$private/**"]);
@@ -49,10 +55,18 @@ fn a_public_wall_is_read_and_posted_to_and_nothing_else() {
     // Whoever publishes to a wall directly could post in anybody's name.
     let forged = request(server.addr, "POST", "/topics/walls/lobby", &[], b"x");
     assert_eq!(forged.status, 403);
-    assert!(forged.text().contains("`public_write`"), "{}", forged.text());
+    assert!(forged.text().contains("post to from its page"), "{}", forged.text());
     let read = |target: &str| get(server.addr, target, &["Accept: application/json"]);
     assert!(read("/topics/walls/lobby?last=1").text().contains("hello"));
     assert_eq!((read("/topics/news/1").status, read("/events?topic=**").status), (200, 403));
+    assert!(server.greeting.contains("post to walls/lobby"), "{}", server.greeting);
+    assert!(!server.greeting.contains("curl"), "{}", server.greeting);
+    // Without the lobby, the greeting names another wall.
+    let other = Setup::default().args(["--public-walls", "news"]).start();
+    assert!(other.greeting.contains("/walls/news\n"), "{}", other.greeting);
+    // A variable that is set to nothing is not set.
+    let empty = Setup::default().env("EVENTWALL_PUBLIC_WALLS", "").env("EVENTWALL_TLS_CERT", "");
+    assert!(empty.start().greeting.contains("curl"));
     // A page that is only read shows no form.
     let server = Setup::default().args(["--public-read", "walls/*"]).start();
     let page = get(server.addr, "/", &[]).text();

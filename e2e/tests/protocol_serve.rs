@@ -122,12 +122,14 @@ fn a_full_server_refuses_every_path_and_closes() {
     let server = Setup::default().arg("--max-connections").arg("1").start();
     let (_, mut inside) = stream(server.addr, "/topics/a", &[]);
     inside.text_until("tick").unwrap();
-    for (method, target) in [("GET", "/topics/a"), ("POST", "/topics/a"), ("GET", "/healthz")] {
+    for (method, target) in [("GET", "/topics/a"), ("POST", "/topics/a"), ("GET", "/")] {
         let refused = request(server.addr, method, target, &[], b"x");
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{target}");
         assert_eq!(refused.header("connection"), Some("close"));
         assert_eq!(refused.header("content-type"), Some("application/problem+json"));
     }
+    let probe = get(server.addr, "/readyz", &[]);
+    assert_eq!((probe.status, probe.header("connection")), (200, Some("close")));
     for target in ["/topics/a?last=9", "/events?topic=*", "/topics/a//b"] {
         let stream = get(server.addr, target, &["Accept: text/event-stream"]);
         assert_eq!(stream.header("content-type"), Some("text/event-stream"));

@@ -20,7 +20,7 @@ fn server(kind: FrontKind) -> Server {
 }
 
 fn setup() -> Setup {
-    let setup = Setup::default().arg("--trusted-proxy").arg("127.0.0.1");
+    let setup = Setup::default().args(["--trusted-proxy", "127.0.0.1", "--allow-anyone"]);
     setup.env("RUST_LOG", "info,eventwall_server=debug")
 }
 

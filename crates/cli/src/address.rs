@@ -32,6 +32,10 @@ pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
     if pattern.is_reserved() {
         return Err(format!("{text} stands for the hub's own topics, which are never public"));
     }
+    let whole = |segment: &str| !segment.contains('*') || matches!(segment, "*" | "**");
+    if !text.split('/').all(whole) {
+        return Err(format!("{text:?}: a * stands for a whole segment, or for nothing else"));
+    }
     Ok(pattern)
 }
 
@@ -131,6 +135,7 @@ mod tests {
         assert!(pattern("news/**").is_ok() && pattern("news").is_ok());
         assert!(pattern("$private/**").unwrap_err().contains("never public"));
         assert!(pattern("a/**/b").is_err() && pattern("").is_err());
+        assert!(pattern("a*").is_err() && wall_pattern("lob*").unwrap_err().contains("whole"));
         assert_eq!(wall_pattern("*").unwrap().to_string(), "walls/*");
         assert!(wall_pattern("a/b").is_err() && wall_pattern("**").is_err());
     }

@@ -11,8 +11,9 @@ use crate::{
     args::{Cli, Command, ServeArgs},
     config::{Parsed, parse_again, retention::retention, units::millis},
     failure::Failure,
+    files::{check_limit, raise_limit},
     limits::{self, Noted},
-    serve::{access, settings},
+    serve::{access, check_sizes, settings, warn_of_risks},
 };
 
 /// What is changed.
@@ -62,9 +63,13 @@ fn reload(app: &App, began_with: &ServeArgs) -> Result<Vec<&'static str>, Failur
     let Parsed { cli, rules } = parse_again()?;
     let args = server_of(cli);
     // Who may connect was decided for the address that is listened on.
-    let mut new = settings(&args, access(&args.access, began_with.listen)?);
+    let access = access(&args.access, began_with.listen)?;
+    check_sizes(&args.limits)?;
+    warn_of_risks(&args, &access);
+    let mut new = settings(&args, access);
     new.loopback_only = began_with.listen.ip().is_loopback();
     app.hub.log().set_retention(retention(&args.kept, rules)).map_err(Failure::usage)?;
+    check_limit(raise_limit(), args.limits.max_connections);
     app.set_settings(new);
     Ok(need_restart(began_with, &args))
 }

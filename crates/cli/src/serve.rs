@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    args::{AccessArgs, ForwardedArg, ServeArgs},
+    args::{AccessArgs, ForwardedArg, LimitArgs, ServeArgs},
     config::retention::retention,
     control::Control,
     failure::Failure,
@@ -33,6 +33,8 @@ const DEMO_PACE: std::ops::RangeInclusive<Duration> =
 pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failure> {
     let access = access(&args.access, args.listen)?;
     let tls = tls(&args.access)?;
+    check_sizes(&args.limits)?;
+    warn_of_risks(&args, &access);
     let (stop, signals) = stop_signal()?;
     let hangups = hangups()?;
     let listener = listen(args.listen)?;
@@ -73,9 +75,24 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     Ok(())
 }
 
+const DECIDE: &str = "--public-walls lobby opens a wall, --public-read TOPICS and --public-write TOPICS open topics, and --allow-anyone opens everything";
+
 /// What is public. Off the machine that is decided by whoever starts the server, not by default.
 pub(crate) fn access(args: &AccessArgs, listen: SocketAddr) -> Result<Access, Failure> {
-    let AccessArgs { public_walls, public_read, public_write, allow_anyone, .. } = args;
+    let AccessArgs {
+        public_walls,
+        public_read,
+        public_write,
+        allow_anyone,
+        trusted_proxy,
+        proxy_protocol,
+        ..
+    } = args;
+    if *proxy_protocol && trusted_proxy.is_empty() {
+        return Err(Failure::usage(
+            "--proxy-protocol is of trusted proxies: name them with --trusted-proxy",
+        ));
+    }
     let nothing_public =
         [public_walls, public_read, public_write].iter().all(|list| list.is_empty());
     if *allow_anyone && !nothing_public {
@@ -88,12 +105,48 @@ pub(crate) fn access(args: &AccessArgs, listen: SocketAddr) -> Result<Access, Fa
         let (write, post) = (public_write.clone(), public_walls.clone());
         return Ok(Access::only(Public { read, write, post }));
     }
-    if listen.ip().is_loopback() || *allow_anyone {
+    if *allow_anyone || (listen.ip().is_loopback() && trusted_proxy.is_empty()) {
         return Ok(Access::everything());
     }
+    if listen.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "behind a proxy {listen} is reached from other machines, too, so say what everyone there may do: {DECIDE}"
+        )));
+    }
     Err(Failure::usage(format!(
-        "{listen} can be reached from other machines, so say what everyone there may do: --public-walls lobby opens a wall, --public-read TOPICS and --public-write TOPICS open topics, and --allow-anyone opens everything; or listen on 127.0.0.1"
+        "{listen} can be reached from other machines, so say what everyone there may do: {DECIDE}; or listen on 127.0.0.1"
     )))
+}
+
+/// A body that is allowed must find room, or it would be asked to try again for ever.
+pub(crate) fn check_sizes(limits: &LimitArgs) -> Result<(), Failure> {
+    if limits.max_all_bodies >= limits.max_body.saturating_add(1024) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "max_all_bodies has no room for one body of max_body and a KiB: raise it, or lower max_body",
+    ))
+}
+
+/// What is allowed, and perhaps not meant.
+pub(crate) fn warn_of_risks(args: &ServeArgs, access: &Access) {
+    let lobby = format!("walls/{}", eventwall_wall::LOBBY).parse();
+    if !access.is_everything() && lobby.is_ok_and(|lobby| access.writes(&lobby)) {
+        tracing::warn!(
+            "public_write covers walls, so everyone may post there in anybody's name: public_walls lets visitors post"
+        );
+    }
+    let near = args.listen.ip().is_loopback() || !args.access.trusted_proxy.is_empty();
+    if args.access.tls_cert.is_none() && !near {
+        tracing::warn!(
+            "without TLS all that is sent can be read and changed on its way: see --tls-cert"
+        );
+    }
+    if near && access.is_everything() && !args.access.allow_host.is_empty() {
+        tracing::warn!(
+            "everything is open to whoever reaches this server by the names of allow_host: see --public-walls"
+        );
+    }
 }
 
 fn tls(args: &AccessArgs) -> Result<Option<Arc<Tls>>, Failure> {
@@ -106,7 +159,8 @@ fn tls(args: &AccessArgs) -> Result<Option<Arc<Tls>>, Failure> {
             ));
         }
     };
-    let tls = Tls::load(certificate, key).map_err(|error| Failure::usage(error.to_string()))?;
+    let tls = Tls::load(certificate, key)
+        .map_err(|error| Failure::usage(format!("cannot speak TLS: {error}")))?;
     Ok(Some(Arc::new(tls)))
 }
 
@@ -132,6 +186,7 @@ pub(crate) fn settings(args: &ServeArgs, access: Access) -> Settings {
             subscriptions: limits.max_subscriptions,
             topics: limits.max_topics,
             connection_topics: limits.max_connection_topics,
+            all_patterns: limits.max_all_patterns,
             publish_rate: limits.max_publish_rate,
             topic_rate: limits.max_topic_rate,
             all_topics: limits.max_all_topics,
@@ -197,18 +252,31 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
+/// The path of a wall that can be opened: the lobby, if it is.
+fn first_wall(access: &Access) -> String {
+    let lobby = format!("walls/{}", eventwall_wall::LOBBY).parse();
+    if lobby.is_ok_and(|lobby| access.reads(&lobby)) {
+        return String::new();
+    }
+    let walls = access.posted().iter().map(ToString::to_string);
+    walls.into_iter().find(|wall| !wall.contains('*')).unwrap_or_default()
+}
+
 /// Printed once the address answers, in one piece.
 fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Result<(), Failure> {
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
+    let wall = first_wall(access);
     let post = match format!("walls/{}", eventwall_wall::LOBBY).parse() {
         Ok(lobby) if access.writes(&lobby) => {
             format!("  post  curl -d hello {base}/topics/{lobby}\n")
         }
         _ => String::new(),
     };
-    let greeting =
-        format!("Eventwall {version}\n  wall  {base}/\n  log   {log}\n{post}Ctrl-C stops it.\n");
+    let open = access.told().map_or_else(String::new, |open| format!("  open  {open}\n"));
+    let greeting = format!(
+        "Eventwall {version}\n  wall  {base}/{wall}\n  log   {log}\n{open}{post}Ctrl-C stops it.\n"
+    );
     let mut out = std::io::stdout().lock();
     match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {
         // Nobody reads the greeting: serve all the same.

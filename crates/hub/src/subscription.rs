@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{ReadError, ReadRange, system_time};
+use eventwall_log::{Filter, ReadError, ReadRange, system_time};
 use tokio::time::{Duration, Instant};
 
 use crate::{Follower, Step, catch_up::Behind, hub::Shared, registry::Registration};
@@ -39,6 +39,12 @@ impl Subscription {
     #[cfg(test)]
     pub(crate) fn follower(&self) -> &Follower {
         &self.follower
+    }
+
+    /// What it follows.
+    #[must_use]
+    pub fn filter(&self) -> &Filter {
+        &self.follower.cursor().filter
     }
 
     /// What is to be written before the stream is ended from outside.

@@ -1,7 +1,7 @@
 //! Who may read and write which topics: everyone everything, or what patterns name. Decides by topic
 //! alone; who sends a request is not asked. The hub's own topics, which begin with `$`, are never public.
 
-use eventwall_log::{Pattern, Topic};
+use eventwall_log::{Filter, Pattern, Topic};
 use http::StatusCode;
 
 use crate::Problem;
@@ -36,6 +36,24 @@ impl Access {
         Self { only: Some(public) }
     }
 
+    /// The topics that visitors post to, where not everything is open.
+    #[must_use]
+    pub fn posted(&self) -> &[Pattern] {
+        self.only.as_ref().map_or(&[], |public| &public.post)
+    }
+
+    /// What is open, in words; `None`: everything.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let Public { read, write, post } = self.only.as_ref()?;
+        let list = |what: &str, patterns: &[Pattern]| {
+            let texts: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+            (!texts.is_empty()).then(|| format!("{what} {}", texts.join(", ")))
+        };
+        let all = [list("read", read), list("post to", post), list("publish to", write)];
+        Some(format!("everyone may {}", all.into_iter().flatten().collect::<Vec<_>>().join("; ")))
+    }
+
     /// Whether everyone may do everything.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -65,7 +83,7 @@ impl Access {
     /// # Errors
     /// `403`.
     pub fn check_read(&self, topic: &Topic) -> Result<(), Problem> {
-        if self.reads(topic) { Ok(()) } else { Err(refused(topic, "read", "public_read")) }
+        if self.reads(topic) { Ok(()) } else { Err(refused(topic, "read", READ)) }
     }
 
     /// Refuses readers of more than what is public: a pattern is never narrowed in silence.
@@ -74,14 +92,32 @@ impl Access {
         if public.read.iter().any(|granted| granted.covers(pattern)) {
             return Ok(());
         }
-        Err(refused(pattern, "read", "public_read"))
+        Err(refused(pattern, "read", READ))
+    }
+
+    /// Whether all of this may be read.
+    pub(crate) fn reads_all_of(&self, filter: &Filter) -> bool {
+        match filter {
+            Filter::All => self.is_everything(),
+            Filter::Topics(topics) => topics.iter().all(|topic| self.reads(topic)),
+            Filter::Selection(selection) => {
+                selection.topics().iter().all(|topic| self.reads(topic))
+                    && selection.patterns().iter().all(|pattern| self.check_follow(pattern).is_ok())
+            }
+        }
     }
 
     pub(crate) fn check_write(&self, topic: &Topic) -> Result<(), Problem> {
+        if !self.writes(topic) && self.posts(topic) {
+            let detail = format!(
+                "{topic} is a wall that visitors post to from its page: publishing to it directly is not open to everyone"
+            );
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
         if self.writes(topic) {
             Ok(())
         } else {
-            Err(refused(topic, "published to", "public_write"))
+            Err(refused(topic, "published to", "`public_write` does"))
         }
     }
 
@@ -90,7 +126,11 @@ impl Access {
     /// # Errors
     /// `403`.
     pub fn check_post(&self, topic: &Topic) -> Result<(), Problem> {
-        if self.posts(topic) { Ok(()) } else { Err(refused(topic, "posted to", "public_walls")) }
+        if self.posts(topic) {
+            Ok(())
+        } else {
+            Err(refused(topic, "posted to", "`public_walls` does"))
+        }
     }
 
     /// What changes or shows the hub as a whole is for those only to whom all of it is open.
@@ -110,9 +150,10 @@ fn matches(patterns: &[Pattern], topic: &Topic) -> bool {
     patterns.iter().any(|pattern| pattern.matches(topic))
 }
 
-fn refused(what: impl std::fmt::Display, how: &str, key: &str) -> Problem {
-    let detail =
-        format!("{what} may not be {how} by everyone: the server's `{key}` does not cover it");
+const READ: &str = "`public_read` and `public_walls` do";
+
+fn refused(what: impl std::fmt::Display, how: &str, keys: &str) -> Problem {
+    let detail = format!("{what} may not be {how} by everyone: the server's {keys} not cover it");
     Problem::new(StatusCode::FORBIDDEN, detail)
 }
 

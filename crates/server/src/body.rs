@@ -33,7 +33,7 @@ impl Deref for Collected {
 /// # Errors
 /// `413`, `408`, `503` if all bodies together are too large, or `400` if the client broke off.
 pub async fn collect_body(body: Body, app: &App) -> Result<Collected, Problem> {
-    let advice = "publish a smaller event, or raise --max-body";
+    let advice = "publish a smaller event (the server's `max_body`)";
     collect_up_to(body, app, (app.settings().limits.body_bytes, advice)).await
 }
 
@@ -72,6 +72,28 @@ async fn collect(
         bytes.extend_from_slice(&data);
     }
     Ok(Collected { bytes: bytes.freeze(), _room: taken })
+}
+
+/// The share of a body that is read bit by bit: what of it is held just now.
+#[derive(Debug, Default)]
+pub(crate) struct HeldRoom(Option<OwnedSemaphorePermit>);
+
+/// So little needs no room.
+const LITTLE: usize = 4 * 1024;
+
+impl HeldRoom {
+    /// Makes it as large as `bytes`, in whole KiB.
+    pub(crate) fn hold(&mut self, app: &App, bytes: usize) -> Result<(), Problem> {
+        if bytes <= LITTLE {
+            self.0 = None;
+            return Ok(());
+        }
+        if let Some(held) = &mut self.0 {
+            let surplus = held.num_permits().saturating_sub(bytes.div_ceil(1024));
+            drop(held.split(surplus));
+        }
+        take_room(&app.bodies, &mut self.0, bytes)
+    }
 }
 
 /// Makes the share at least `bytes` large, in whole KiB.

@@ -86,12 +86,23 @@ fn check_host(host: &str, settings: &Settings) -> Result<(), Problem> {
 /// a plain `POST` needs no preflight.
 fn check_writer(origin: &str, host: Option<&str>, settings: &Settings) -> Result<(), Problem> {
     let authority = origin.split_once("://").map(|(_, authority)| authority);
-    let own = authority.zip(host).is_some_and(|(page, own)| page.eq_ignore_ascii_case(own));
+    let own = host.is_some_and(|host| is_own(origin, host));
     let allowed = authority.is_some_and(|page| is_allowed_name(without_port(page), settings));
     if own || allowed || is_configured(origin, settings) {
         return Ok(());
     }
     Err(foreign_page(origin))
+}
+
+/// Whether a page of this origin is one of this host's own: a default port may be said or not.
+#[must_use]
+pub fn is_own(origin: &str, host: &str) -> bool {
+    let Some((scheme, page)) = origin.split_once("://") else { return false };
+    let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let bare = |authority: &'_ str| -> String {
+        authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase()
+    };
+    bare(page) == bare(host)
 }
 
 fn check_origin(origin: &str, settings: &Settings) -> Result<(), Problem> {
@@ -229,6 +240,20 @@ mod tests {
         for origin in ["https://evil.example", "null", "http://10.0.0.7", "http://localhost:8080"] {
             assert!(!allowed("POST", origin) && !allowed("DELETE", origin), "{origin}");
             assert!(allowed("GET", origin), "CORS decides what may be read");
+        }
+    }
+
+    #[test]
+    fn a_default_port_is_said_or_not() {
+        assert!(is_own("https://wall.test", "wall.test:443") && is_own("https://A.test", "a.test"));
+        assert!(is_own("http://wall.test", "wall.test:80"));
+        for (origin, host) in [
+            ("https://a.test", "a.test:80"),
+            ("https://a.test", "b.test"),
+            ("null", "null"),
+            ("", ""),
+        ] {
+            assert!(!is_own(origin, host), "{origin} {host}");
         }
     }
 

@@ -39,6 +39,7 @@ pub use body::{Collected, collect_body};
 pub use client::{Client, ForwardedHeader, Trust};
 pub use connection::{Listener, Tls, TlsError, serve};
 pub use drain::Drain;
+pub use guard::is_own;
 pub use html::{escape, html_page};
 pub use problem::{Problem, append_problem};
 pub use publish::media_type;

@@ -1,7 +1,13 @@
 //! `/metrics`: what the server and its hub count, in the text format of OpenMetrics.
 //! docs/metrics.md says what each name means; a test holds the two together.
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use axum::{
     extract::State,
@@ -17,10 +23,17 @@ use prometheus_client::{
 
 use crate::{App, Client, Problem, problem::Reason};
 
+/// Refusals that whoever runs the server may want to do something about.
+const AT_A_LIMIT: [&str; 7] =
+    ["full", "address", "subscriptions", "rate", "topics", "bodies", "pages"];
+
 /// The server's counters, and the registry of all of them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    began: Instant,
+    /// The minute since then in which the log last said that something is refused.
+    told: AtomicU64,
     pub(crate) connections: Gauge,
     /// Connections closed at once, as there was not even room to refuse them.
     pub(crate) dropped: Counter,
@@ -63,7 +76,8 @@ pub(crate) enum Cut {
 /// Marks the answer to who is not taken in just now: a stream gets it as a `200`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TurnedAway {
-    Full,
+    /// By the limit of this name.
+    Full(&'static str),
     /// Its address has as many connections as it may have.
     Address,
     /// Its connection follows as much as it may, by the limit of this name.
@@ -81,7 +95,7 @@ impl Refusal {
             return Some(Self { status: status.as_u16(), reason });
         }
         let reason = match (response.extensions().get::<TurnedAway>(), status.as_u16()) {
-            (Some(TurnedAway::Full), _) => "full",
+            (Some(TurnedAway::Full(_)), _) => "full",
             (Some(TurnedAway::Address), _) => "address",
             (Some(TurnedAway::Subscriptions(_)), _) => "subscriptions",
             (Some(TurnedAway::Stopping), _) => "stopping",
@@ -110,6 +124,8 @@ impl Metrics {
     pub(crate) fn new(hub: &Hub) -> Self {
         let mut new = Self {
             registry: Registry::with_prefix("eventwall"),
+            began: Instant::now(),
+            told: AtomicU64::new(0),
             connections: Gauge::default(),
             dropped: Counter::default(),
             cuts: Family::default(),
@@ -165,7 +181,23 @@ impl Metrics {
 
     pub(crate) fn answered<B>(&self, response: &http::Response<B>) {
         if let Some(refusal) = Refusal::of(response) {
+            self.tell(&refusal);
             self.refusals.get_or_create(&refusal).inc();
+        }
+    }
+
+    /// Says in the log that something is at its limit, once a minute.
+    fn tell(&self, Refusal { status, reason }: &Refusal) {
+        if !AT_A_LIMIT.contains(reason) {
+            return;
+        }
+        let now = 1 + self.began.elapsed().as_secs() / 60;
+        if self.told.swap(now, Ordering::Relaxed) != now {
+            tracing::warn!(
+                status,
+                reason,
+                "requests are refused: see eventwall_refusals_total in /metrics"
+            );
         }
     }
 

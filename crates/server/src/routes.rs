@@ -1,6 +1,9 @@
 //! Which path goes where. Nothing else is decided here.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use axum::{
     Router,
@@ -41,7 +44,9 @@ pub struct App {
     pub(crate) metrics: Metrics,
     /// How many connections there are, and further streams on them.
     pub(crate) inside: Arc<Everybody>,
-    /// How many of those each address has.
+    /// How many patterns are followed.
+    pub(crate) patterns: Arc<Everybody>,
+    /// How many connections each address has.
     pub(crate) places: Arc<Places>,
     /// What the inspector's page loads.
     pub(crate) inspect: Assets,
@@ -53,6 +58,8 @@ struct Live {
     settings: Arc<Settings>,
     cors: Option<CorsLayer>,
     rates: Arc<Rates>,
+    /// How often settings came into force.
+    generation: u64,
 }
 
 impl App {
@@ -65,7 +72,8 @@ impl App {
         let live = RwLock::new(Live::new(settings));
         let inspect = inspect::assets();
         let (drain, inside, places) = (Drain::default(), Arc::default(), Arc::default());
-        Self { hub, live, drain, bodies, pages, metrics, inside, places, inspect }
+        let patterns = Arc::default();
+        Self { hub, live, drain, bodies, pages, metrics, inside, patterns, places, inspect }
     }
 
     /// Who may do what, how much, just now.
@@ -77,7 +85,8 @@ impl App {
     /// From now on these hold. The room for all bodies and all pages stays as it is, and who has published
     /// much lately is forgotten.
     pub fn set_settings(&self, settings: Settings) {
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Live::new(settings);
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        *live = Live { generation: live.generation + 1, ..Live::new(settings) };
     }
 
     /// Refuses what an app over the hub is about to publish for its visitor, if that is too much.
@@ -95,17 +104,25 @@ impl App {
 
     /// Refuses a topic that has no events yet, if there are as many as there may be.
     pub(crate) async fn check_new_topics(&self, topics: &[&Topic]) -> Result<(), Problem> {
-        let max = self.settings().limits.all_topics;
-        if self.hub.log().topic_count() < max {
+        let (max, count) = (self.settings().limits.all_topics, self.hub.log().topic_count());
+        let named: BTreeSet<&Topic> = topics.iter().copied().collect();
+        if count + named.len() <= max {
             return Ok(());
         }
-        for topic in topics {
+        let mut new = 0;
+        for topic in named {
             let last = self.hub.log().last(topic).await.map_err(|error| read_problem(&error))?;
-            if last.is_none() {
+            new += usize::from(last.is_none());
+            if last.is_none() && count + new > max {
                 return Err(no_more_topics(topic, max));
             }
         }
         Ok(())
+    }
+
+    /// Another number for each settings.
+    pub(crate) fn generation(&self) -> u64 {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).generation
     }
 
     pub(crate) fn rates(&self) -> Arc<Rates> {
@@ -121,7 +138,7 @@ impl Live {
     fn new(settings: Settings) -> Self {
         let cors = cors::layer(&settings.cors_origins);
         let rates = Arc::new(Rates::new(&settings.limits));
-        Self { settings: Arc::new(settings), cors, rates }
+        Self { settings: Arc::new(settings), cors, rates, generation: 0 }
     }
 }
 

@@ -36,8 +36,10 @@ pub struct Limits {
     pub topics: usize,
     /// Topics and patterns of all subscriptions on one connection.
     pub connection_topics: usize,
-    /// Events a second that one address may publish, over ten seconds or one batch. `None`: as many as it
-    /// likes. Loopback addresses are not counted.
+    /// Patterns of all subscriptions, which each new topic is compared with.
+    pub all_patterns: usize,
+    /// Events a second that one address may publish, over ten seconds; a batch counts as ten seconds' worth at
+    /// most. `None`: as many as it likes. Loopback addresses are not counted.
     pub publish_rate: Option<NonZeroU32>,
     /// Events a second that all together, but for loopback addresses, may publish to one topic, likewise.
     pub topic_rate: Option<NonZeroU32>,
@@ -88,6 +90,7 @@ impl Default for Limits {
             subscriptions: 100,
             topics: 100,
             connection_topics: 500,
+            all_patterns: 100_000,
             publish_rate: NonZeroU32::new(100),
             topic_rate: NonZeroU32::new(1000),
             all_topics: 1_000_000,

@@ -25,6 +25,8 @@ struct Streaming {
     /// Of what its connection may follow.
     _share: Option<Share>,
     app: Arc<App>,
+    /// The settings by which it was found that it may read what it follows.
+    allowed_by: u64,
     /// What is to be written before anything else, in reverse.
     queue: Vec<Bytes>,
     ended: bool,
@@ -38,7 +40,15 @@ pub(crate) fn stream_body(
     padding: usize,
 ) -> Body {
     let queue = if padding > 0 { vec![padding_frame(padding)] } else { Vec::new() };
-    Body::from_stream(frames(Streaming { subscription, _share: share, app, queue, ended: false }))
+    let allowed_by = app.generation();
+    Body::from_stream(frames(Streaming {
+        subscription,
+        _share: share,
+        app,
+        allowed_by,
+        queue,
+        ended: false,
+    }))
 }
 
 fn frames(state: Streaming) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -61,6 +71,7 @@ impl Streaming {
                 self.farewell();
             }
             frames = self.subscription.next() => match frames {
+                Ok(Some(_)) if !self.is_allowed() => self.send_away(),
                 Ok(Some(mut frames)) => {
                     frames.reverse();
                     self.queue = frames;
@@ -73,6 +84,24 @@ impl Streaming {
 }
 
 impl Streaming {
+    /// Whether what it follows may still be read: settings may have changed.
+    fn is_allowed(&mut self) -> bool {
+        let generation = self.app.generation();
+        if generation == self.allowed_by {
+            return true;
+        }
+        self.allowed_by = generation;
+        self.app.settings().access.reads_all_of(self.subscription.filter())
+    }
+
+    /// What it would get is no longer public. It is answered like anybody if it comes back.
+    fn send_away(&mut self) {
+        let retry = spread(self.app.settings().limits.drain_window);
+        self.queue =
+            vec![retry_frame(retry), comment("what this stream follows is no longer public")];
+        self.ended = true;
+    }
+
     /// It may come back with its cursor.
     fn disconnect(&mut self, error: &FollowError) {
         match error {

@@ -26,16 +26,18 @@ pub(crate) async fn refuse(
 ) -> Response {
     let settings = app.settings();
     let limits = &settings.limits;
-    if let Some(Refused(why)) = request.extensions().get() {
+    let probe = is_probe(request.uri().path());
+    if let Some(Refused(why)) = request.extensions().get().filter(|_| !probe) {
         return unavailable(request.headers(), limits, *why);
     }
-    if app.drain.is_draining() && !is_probe(request.uri().path()) {
+    if app.drain.is_draining() && !probe {
         return unavailable(request.headers(), limits, TurnedAway::Stopping);
     }
     next.run(request).await
 }
 
-/// Probes are answered to the end: they tell the load balancer why.
+/// Probes are answered by a full server and to the end of a stopping one: they tell the load balancer, and
+/// who looks after it.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/metrics")
 }
@@ -73,10 +75,15 @@ fn turn_away(headers: &HeaderMap, limits: &Limits, why: TurnedAway) -> Response 
         return (head, retry_frame(spread(limits.drain_window))).into_response();
     }
     let (status, why) = match why {
-        TurnedAway::Full => (StatusCode::SERVICE_UNAVAILABLE, "the server is full"),
-        TurnedAway::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"),
+        TurnedAway::Full(key) => {
+            let why = format!("the server is full (its `{key}`)");
+            (StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+        TurnedAway::Stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down".into())
+        }
         TurnedAway::Unreadable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the log cannot be read just now")
+            (StatusCode::SERVICE_UNAVAILABLE, "the log cannot be read just now".into())
         }
         TurnedAway::Address => {
             let why = "your address has as many connections as the server's `max_address_connections` allows: close some";

@@ -286,3 +286,49 @@ fn pages_that_nobody_takes_have_a_bound() {
     assert_eq!(held.response().unwrap().json()["events"].as_array().unwrap().len(), 100);
     until("there is room again", || page().json()["events"].as_array().unwrap().len() == 100);
 }
+
+/// Settings that make less public end what is followed, before anything new goes out.
+#[test]
+fn a_stream_of_what_is_no_longer_public_ends() {
+    let server = start_with(public(), None);
+    let (head, mut news) = stream_of(&server, "/topics/news/1");
+    let (_, mut both) = stream_of(&server, "/topics/both");
+    assert_eq!(head.status, 200);
+    let mut less = public();
+    less.access = Access::only(Public { read: vec!["both".parse().unwrap()], ..Public::default() });
+    server.app.set_settings(less);
+    for topic in ["news/1", "both"] {
+        let event = eventwall_log::NewEvent::new(topic.parse().unwrap(), "new");
+        server
+            .runtime
+            .block_on(server.app.hub.publish(event.into(), eventwall_log::AppendOptions::default()))
+            .unwrap();
+    }
+    let mut rest = String::new();
+    while let Some(chunk) = news.chunk().unwrap() {
+        rest += &String::from_utf8_lossy(&chunk);
+    }
+    assert!(rest.contains("retry: ") && rest.contains("no longer public"), "{rest}");
+    assert!(!rest.contains("data: new"), "{rest}");
+    assert!(both.text_until("data: new").is_ok(), "others go on");
+}
+
+fn stream_of(server: &Running, target: &str) -> (Response, Connection) {
+    let (head, mut connection) = eventwall_testkit::stream(server.addr, target, &[]);
+    connection.text_until("eventwall:tick").unwrap();
+    (head, connection)
+}
+
+/// Silence takes a place, too: an address has no more of it than of anything.
+#[test]
+fn connections_that_say_nothing_are_counted_by_address() {
+    let mut settings = Settings { loopback_only: true, ..Settings::default() };
+    settings.limits.address_connections = Some(1);
+    settings.trust.proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    settings.trust.proxy_protocol = true;
+    let server = start_with(settings, None);
+    let header = b"PROXY TCP4 203.0.113.5 127.0.0.1 1234 80\r\n";
+    let mut silent = Connection::open(server.addr).unwrap();
+    silent.send(header).unwrap();
+    until("its place is taken", || begins_with(&server, header).head().unwrap().status == 429);
+}

@@ -13,6 +13,7 @@ use support::{
 
 const SHORT: Duration = Duration::from_millis(300);
 const WINDOW: u32 = 65_535;
+const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
 fn many_streams_share_a_connection() {
@@ -57,14 +58,12 @@ fn a_connection_follows_no_more_than_it_may() {
         assert!(words.contains("max_subscriptions"), "{words}");
         let page = client.send("GET", "/topics/e", &[("accept", "application/json")], None).await;
         assert_eq!(page.unwrap().status(), 200, "a page is no subscription");
+        let waiting = [("accept", "application/json")];
+        let refused = client.send("GET", "/topics/e?wait=9", &waiting, None).await.unwrap();
+        assert_eq!(refused.status(), 429, "who waits for events follows them");
         drop((held, third));
-        // A place is free again as soon as the server hears of it.
-        loop {
-            let again = client.send("GET", "/topics/e", &[], None).await.unwrap();
-            if again.status() == 200 {
-                break;
-            }
-        }
+        let again = until_answered(&mut client, "/topics/e").await;
+        assert_eq!(again, 200);
     });
     server.until_metric("eventwall_refusals_total{status=\"200\",reason=\"subscriptions\"} 1");
 }
@@ -198,13 +197,15 @@ fn a_rapid_reset_ends_only_its_own_connection() {
     let mut good = server.stream();
     server.runtime.block_on(async {
         let mut attack = Client::plain(server.addr, WINDOW).await;
-        let ended = loop {
-            // Dropped at once: a reset.
-            let sent = attack.send_and_reset("/topics/a").await;
-            if let Err(error) = sent {
-                break error;
+        let resets = async {
+            loop {
+                // Dropped at once: a reset.
+                if let Err(error) = attack.send_and_reset("/topics/a").await {
+                    break error;
+                }
             }
         };
+        let ended = tokio::time::timeout(DEADLINE, resets).await.expect("it is never stopped");
         assert!(ended.is_go_away() || ended.is_io(), "{ended}");
     });
     server.publish("for the good");
@@ -229,6 +230,61 @@ fn further_streams_count_as_connections_do() {
         let page = client.send("GET", "/topics/a", &[("accept", "application/json")], None).await;
         assert_eq!(page.unwrap().status(), 200, "who is inside keeps its service");
         drop(held);
-        while client.send("GET", "/topics/a", &[], None).await.unwrap().status() != 200 {}
+        assert_eq!(until_answered(&mut client, "/topics/a").await, 200);
+    });
+}
+
+/// A place is free again as soon as the server hears of it.
+async fn until_answered(client: &mut Client, target: &str) -> u16 {
+    let (mut status, began) = (0, std::time::Instant::now());
+    while status != 200 && began.elapsed() < DEADLINE {
+        status = client.send("GET", target, &[], None).await.unwrap().status().as_u16();
+    }
+    status
+}
+
+/// Else it would be refused for ever, though there is room for a new one.
+#[test]
+fn a_connection_that_is_refused_is_closed() {
+    let server = start(|limits| limits.connections = 1);
+    let inside = server.stream();
+    server.runtime.block_on(async {
+        let mut client = Client::plain(server.addr, WINDOW).await;
+        let refused = client.send("GET", "/topics/a", &[], None).await.unwrap();
+        assert_eq!(refused.status(), 503);
+        let words = text(&mut refused.into_body(), None).await.unwrap();
+        assert!(words.contains("max_connections"), "{words}");
+        client.ended().await.unwrap();
+    });
+    drop(inside);
+    until("there is room again", || {
+        server.runtime.block_on(async {
+            let mut client = Client::plain(server.addr, WINDOW).await;
+            client.get("/topics/a").await.status() == 200
+                && client.send("GET", "/topics/a", &[], None).await.is_ok()
+        })
+    });
+}
+
+#[test]
+fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+    let server = start(|_| {});
+    server.runtime.block_on(async {
+        let mut client = Client::plain(server.addr, WINDOW).await;
+        let length = [("content-length", "99999999999")];
+        // Not one byte of it follows.
+        let refused = client.begin("POST", "/topics/a", &length).await.unwrap();
+        assert_eq!(refused.status(), 413);
+    });
+}
+
+#[test]
+fn too_many_headers_are_refused_as_over_http_1_1() {
+    let server = start(|_| {});
+    server.runtime.block_on(async {
+        let mut client = Client::plain(server.addr, WINDOW).await;
+        let many: Vec<_> = (0..101).map(|n| (format!("x-{n}"), "y")).collect();
+        let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(client.send("GET", "/healthz", &many, None).await.unwrap().status(), 431);
     });
 }

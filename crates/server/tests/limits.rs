@@ -118,9 +118,7 @@ fn a_subscriber_that_never_reads_is_cut_off_and_delays_nobody() {
     assert_eq!(seen.connections, 1, "who reads is not disturbed");
     // The stuck one's place is free again, though its client still holds the socket.
     until("its place is free", || {
-        let mut newcomer = Connection::open(server.addr).unwrap();
-        newcomer.send(format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.addr)).unwrap();
-        newcomer.response().is_ok_and(|response| response.status == 200)
+        get(server.addr, "/topics/b", &["Accept: application/json"]).status == 200
     });
     drop(stuck);
     until("it is counted", || {
@@ -266,4 +264,50 @@ fn an_enormous_id_is_a_gap_and_not_told_back() {
         assert_eq!((page.status, &page.json()["gap"]["reason"]), (200, &"unknown".into()));
         assert!(page.body.len() < 600, "{}", page.text());
     }
+}
+
+/// A streamed body may be as long as it likes, but what is held of it takes room like any other.
+#[test]
+fn what_is_held_of_a_streamed_body_has_a_bound() {
+    let server = start(|limits| limits.all_bodies_bytes = 512 * 1024);
+    let host = server.addr;
+    let stream = || {
+        let mut connection = Connection::open(host).unwrap();
+        let head = "Content-Type: text/event-stream\r\nContent-Length: 9000000";
+        connection
+            .send(format!("POST /topics/a HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\n"))
+            .unwrap();
+        connection
+    };
+    let mut held = stream();
+    // A line that does not end, so that there is nothing to publish yet.
+    held.send([b"data: ", &vec![b'x'; 300_000][..]].concat()).unwrap();
+    until("it takes up the room", || {
+        // Which of the two finds no room is a race.
+        if held.has_answer() {
+            held = stream();
+            held.send([b"data: ", &vec![b'x'; 300_000][..]].concat()).unwrap();
+        }
+        let refused = request(host, "POST", "/topics/a", &[], &[b'x'; 300_000]);
+        refused.status == 503 && refused.text().contains("max_all_bodies")
+    });
+    // Ended, it is published, and what follows needs none.
+    held.send("\n\ndata: short\n\n").unwrap();
+    until("there is room again", || {
+        request(host, "POST", "/topics/a", &[], &[b'x'; 300_000]).status == 201
+    });
+    let mut refused = stream();
+    refused.send([b"data: ", &vec![b'x'; 900_000][..]].concat()).unwrap();
+    assert_eq!(refused.response().unwrap().status, 503);
+}
+
+/// Whoever looks after it, and its balancer, must see that it is full and not broken.
+#[test]
+fn a_full_server_answers_probes() {
+    let server = start(|limits| limits.connections = 1);
+    let _inside = server.stream();
+    for target in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(get(server.addr, target, &[]).status, 200, "{target}");
+    }
+    assert_eq!(get(server.addr, "/topics/a", &[]).status, 503);
 }

@@ -104,6 +104,12 @@ impl Decoder {
         self.block = Block { id: self.last_event_id.clone(), ..Block::default() };
     }
 
+    /// Bytes that it holds of what is not finished yet.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lines.held() + self.block.data.len()
+    }
+
     /// Decodes the next bytes and gives `sink` each item as soon as it is complete.
     pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(Item)) {
         let Self { lines, block, last_event_id, limit } = self;

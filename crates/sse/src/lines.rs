@@ -57,6 +57,11 @@ impl Lines {
         }
     }
 
+    /// Bytes that it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Drops one leading byte order mark, however it is cut. Bytes that looked like one
     /// but were not go back in front of the line.
     fn skip_bom<'a>(&mut self, mut chunk: &'a [u8]) -> &'a [u8] {

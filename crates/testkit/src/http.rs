@@ -92,6 +92,16 @@ impl Connection {
         Ok(self.buffer.drain(..n).collect())
     }
 
+    /// Whether something has come that was not taken yet, or the peer has closed.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !self.buffer.is_empty()
+            || !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Reads an answer's head.
     pub fn head(&mut self) -> io::Result<Response> {
         let status_line = self.line()?;

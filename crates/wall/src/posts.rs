@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_log::{AppendOptions, NewEvent, Topic};
-use eventwall_server::{Client, Problem, append_problem, collect_body, media_type};
+use eventwall_server::{Client, Problem, append_problem, collect_body, is_own, media_type};
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
 
@@ -69,8 +69,7 @@ fn field_problem(error: FieldError) -> Problem {
 pub(crate) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
-    let host = origin.split_once("://").map(|(_, host)| host);
-    if host.is_some() && host == text(header::HOST) {
+    if text(header::HOST).is_some_and(|host| is_own(origin, host)) {
         return Ok(());
     }
     let detail = format!(

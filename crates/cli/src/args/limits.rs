@@ -59,8 +59,18 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_connection_topics: usize,
 
-    /// Events a second that one address may publish, or `none`; ten seconds' worth, or one batch, may
-    /// come at once. This machine's own are not counted
+    /// Patterns of all streams together
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVENTWALL_MAX_ALL_PATTERNS",
+        default_value = "100000", value_parser = some,
+        hide_short_help = true
+    )]
+    pub(crate) max_all_patterns: usize,
+
+    /// Events a second that one address may publish, or `none`; ten seconds' worth may come at once, and a
+    /// batch counts as that at most. This machine's own are not counted
     #[arg(
         long,
         value_name = "N",

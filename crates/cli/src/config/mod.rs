@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, builder::Resettable};
 use etcetera::AppStrategy as _;
 use eventwall_log::Rule;
 
@@ -88,7 +88,18 @@ fn platform_file() -> Option<PathBuf> {
 
 /// The declaration of the server's settings.
 fn declared() -> Command {
-    Cli::command()
+    without_empty(Cli::command())
+}
+
+/// A variable that is set to nothing is not set.
+fn without_empty(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        let empty = arg
+            .get_env()
+            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+        if empty { arg.env(Resettable::Reset) } else { arg }
+    });
+    command.mut_subcommands(without_empty)
 }
 
 /// A key of the file, if it is one.

@@ -44,13 +44,17 @@ pub struct Client {
     pub secure: bool,
     /// The host that it asked its proxy for, if the proxy says so.
     pub(crate) host: Option<String>,
-    /// It came by way of a proxy that is not trusted: the address is that proxy's.
+    /// It came by way of a proxy that is not trusted, or does not say from where: the address is that proxy's.
     hidden: bool,
 }
 
 /// Addresses that are limited together: a subscriber's network has 2⁶⁴ of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Origin(IpAddr);
+
+/// What a request that came by way of a proxy has.
+const SIGNS_OF_A_PROXY: [&str; 5] =
+    ["x-forwarded-for", "forwarded", "x-forwarded-host", "x-real-ip", "via"];
 
 impl Trust {
     /// Whether an address is a trusted proxy's.
@@ -66,24 +70,31 @@ impl Trust {
         let peer = peer.to_canonical();
         let mut client = Client { addr: peer, secure: tls, host: None, hidden: false };
         if !self.trusts(peer) {
-            client.hidden =
-                ["x-forwarded-for", "forwarded"].iter().any(|name| headers.contains_key(*name));
+            client.hidden = SIGNS_OF_A_PROXY.iter().any(|name| headers.contains_key(*name));
             if client.hidden && is_private(peer) {
                 warn_once(peer);
             }
             return client;
         }
-        for hop in hops(headers, self.header).into_iter().rev() {
+        let hops = hops(headers, self.header);
+        if hops.is_empty() && SIGNS_OF_A_PROXY.iter().any(|name| headers.contains_key(*name)) {
+            // It writes the other kind of header, perhaps.
+            client.hidden = true;
+            warn_nameless(peer);
+        }
+        for Hop { addr, secure, host } in hops.into_iter().rev() {
             if !self.trusts(client.addr) {
                 break;
             }
-            let Hop { addr, secure, host } = hop;
             client.secure = secure.unwrap_or(client.secure);
             client.host = host.or(client.host);
             match addr {
                 Some(addr) => client.addr = addr,
                 // Beyond there nobody is known.
-                None => break,
+                None => {
+                    client.hidden = true;
+                    break;
+                }
             }
         }
         client
@@ -138,6 +149,16 @@ fn warn_once(peer: IpAddr) {
         tracing::warn!(
             %peer,
             "requests come by way of a proxy that is not trusted, so limits by address are of no use: name it with --trusted-proxy"
+        );
+    });
+}
+
+fn warn_nameless(peer: IpAddr) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            %peer,
+            "a trusted proxy does not name its clients where it is looked for: see --forwarded-header"
         );
     });
 }
@@ -201,6 +222,10 @@ mod tests {
         assert!(!near("203.0.113.5", &[]));
         assert!(!near("192.168.1.4", &[("x-forwarded-for", "192.168.1.9")]), "who knows");
         assert!(!near("127.0.0.1", &[("x-forwarded-for", "203.0.113.5")]));
+        // A trusted proxy that names nobody is not taken for its client.
+        assert!(!near("127.0.0.1", &[("forwarded", "for=203.0.113.5")]));
+        assert!(!near("127.0.0.1", &[("x-forwarded-for", "unknown")]));
+        assert!(!near("127.0.0.1", &[("via", "1.1 proxy")]));
         let origin = |text: &str| Origin::of(text.parse().unwrap());
         assert_eq!(origin("127.8.8.8"), None);
         assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));

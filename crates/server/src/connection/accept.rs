@@ -139,7 +139,7 @@ impl Served {
     /// Room for a connection, or else for telling it that there is none.
     fn admit(&self) -> Option<Room> {
         // Asked each time, as the limit may change.
-        let inside = self.app.inside.take(self.app.settings().limits.connections);
+        let inside = self.app.inside.take(1, self.app.settings().limits.connections);
         inside.map(Room::Inside).or_else(|| self.room_to_refuse())
     }
 

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -39,7 +39,16 @@ pub(super) struct Answering {
     refused: Option<TurnedAway>,
     subscribed: Arc<Subscribed>,
     asked: AtomicBool,
+    /// Its peer is a trusted proxy: of its requests each counts.
+    of_proxy: bool,
+    /// Requests whose answer is not begun.
+    handling: AtomicUsize,
 }
+
+/// Requests at once on one connection that are not streams; HTTP/1.1 has one.
+pub(super) const OTHER_REQUESTS: usize = 28;
+/// Headers of a request, as hyper has it for HTTP/1.1.
+const MAX_HEADERS: usize = 100;
 
 impl Answering {
     pub(super) fn new(
@@ -49,12 +58,19 @@ impl Answering {
         refused: Option<TurnedAway>,
     ) -> Self {
         let (router, app) = (served.router.clone(), served.app.clone());
+        let of_proxy = app.settings().trust.trusts(peer);
         let (subscribed, asked) = (Arc::default(), AtomicBool::new(false));
-        Self { router, app, peer, tls, speaks, refused, subscribed, asked }
+        let handling = AtomicUsize::new(0);
+        Self { router, app, peer, tls, speaks, refused, subscribed, asked, of_proxy, handling }
     }
 
     pub(super) fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Whether all its requests are refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some()
     }
 
     /// Whether there was a request.
@@ -69,18 +85,19 @@ impl Answering {
         let (method, uri, version) =
             (request.method().clone(), request.uri().clone(), request.version());
         let (began, addr) = (Instant::now(), client.addr);
-        // Of a trusted proxy's connection each request counts.
-        let of_proxy = settings.trust.trusts(self.peer);
-        let place = of_proxy
+        let place = self
+            .of_proxy
             .then(|| self.app.places.take(client.origin(), settings.limits.address_connections));
         let full = matches!(place, Some(None)).then_some(TurnedAway::Address);
+        let handling = Handling::one_of(&self.handling);
         let mut response = match self.refuse_at_once(&request) {
             Some(problem) => problem,
             None => {
-                let room = On { subscribed: self.subscribed.clone(), counted: of_proxy };
+                let room = On { subscribed: self.subscribed.clone(), of_proxy: self.of_proxy };
                 self.route(request, (client, room), self.refused.or(full)).await
             }
         };
+        drop(handling);
         let (status, took) = (response.status().as_u16(), began.elapsed());
         tracing::debug!(client = %addr, %method, %uri, status, ?took, "answered");
         self.app.metrics.answered(&response);
@@ -110,10 +127,22 @@ impl Answering {
         if self.speaks == Speaks::PlainHttp {
             return Some(speak_tls(request));
         }
+        if self.handling.load(Ordering::Relaxed) > OTHER_REQUESTS {
+            let detail = format!(
+                "more than {OTHER_REQUESTS} requests of your connection wait for an answer: send fewer at once"
+            );
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1);
+            return Some(problem.into_response());
+        }
+        if request.headers().len() > MAX_HEADERS {
+            let detail = format!("the request has more than {MAX_HEADERS} headers");
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Some(Problem::new(status, detail).into_response());
+        }
         let (length, max) = (target_length(request), self.app.settings().limits.url_bytes);
         (length > max).then(|| {
             let detail = format!(
-                "the URL has {length} bytes, and {max} are allowed (the server's `max_url`): follow fewer topics in one request"
+                "the URL has {length} bytes, and {max} are allowed (the server's `max_url`): shorten it"
             );
             Problem::new(StatusCode::URI_TOO_LONG, detail).into_response()
         })
@@ -132,7 +161,7 @@ impl Answering {
             // Else hyper would promise to keep the connection if it was asked to.
             *response.version_mut() = version;
         }
-        if endless || self.app.drain.is_draining() {
+        if endless || self.is_refused() || self.app.drain.is_draining() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -157,9 +186,27 @@ fn speak_tls(request: &Request<Body>) -> Response {
         location.filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))
     {
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
+}
+
+/// A request whose answer is not begun.
+struct Handling<'a>(&'a AtomicUsize);
+
+impl<'a> Handling<'a> {
+    fn one_of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A body whose client's place is taken until it ends.

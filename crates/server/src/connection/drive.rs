@@ -36,11 +36,22 @@ pub(super) async fn connection(stream: TcpStream, served: Arc<Served>, room: Roo
     let app = &served.app;
     let _counted = Counted::new(&app.metrics.connections);
     let settings = app.settings();
+    let Ok(peer) = stream.peer_addr() else { return };
+    // Asked before anything is waited for: else one address could fill the server with its silence.
+    let admission = Admission::of(room);
+    let admission = match settings.trust.trusts(peer.ip()) {
+        true => Some(admission),
+        false => admission.with_place(&served, &settings.limits, peer),
+    };
+    let Some(admission) = admission else {
+        app.metrics.dropped.inc();
+        return;
+    };
     // Boxed, as it needs much and is over soon.
     let opening =
         Box::pin(open(stream, served.tls.as_deref(), (&settings.limits, &settings.trust)));
     match before_the_end(app, opening).await {
-        Some(Ok(opened)) => serve(opened, &served, &settings.limits, room).await,
+        Some(Ok(opened)) => serve(opened, &served, &settings.limits, (peer, admission)).await,
         Some(Err(why)) => tell_not_opened(app, &why),
         None => {}
     }
@@ -69,14 +80,22 @@ fn tell_not_opened(app: &App, why: &NotOpened) {
     }
 }
 
-async fn serve(opened: Opened, served: &Arc<Served>, limits: &Limits, room: Room) {
+async fn serve(
+    opened: Opened,
+    served: &Arc<Served>,
+    limits: &Limits,
+    (proxy, admission): (SocketAddr, Admission),
+) {
     let app = &served.app;
     let Opened { io, speaks, peer, tls } = opened;
-    let Some((_room, _place, refused)) = admitted(served, limits, peer, room) else {
+    // Whom the proxy's header names has places of its own.
+    let admission =
+        if peer == proxy { Some(admission) } else { admission.with_place(served, limits, peer) };
+    let Some(admission) = admission else {
         app.metrics.dropped.inc();
         return;
     };
-    let answering = Answering::new(served, peer.ip(), (tls, speaks), refused);
+    let answering = Answering::new(served, peer.ip(), (tls, speaks), admission.refused);
     let answering = Arc::new(answering);
     match speaks {
         Speaks::Http1 | Speaks::PlainHttp => {
@@ -90,24 +109,34 @@ async fn serve(opened: Opened, served: &Arc<Served>, limits: &Limits, room: Room
     }
 }
 
-/// A place for the connection's address, or why it is to be refused; `None`: there is not even room to
-/// say so. Of a trusted proxy's connections each request is counted for its own client.
-fn admitted(
-    served: &Arc<Served>,
-    limits: &Limits,
-    peer: SocketAddr,
-    room: Room,
-) -> Option<(Room, Option<Place>, Option<TurnedAway>)> {
-    let app = &served.app;
-    if matches!(room, Room::Refused(_)) {
-        return Some((room, None, Some(TurnedAway::Full)));
+/// The room of a connection, in all and of its address; of a trusted proxy's connection each request is
+/// counted for its own client instead.
+struct Admission {
+    _room: Room,
+    _place: Option<Place>,
+    /// Why it is there only to be refused.
+    refused: Option<TurnedAway>,
+}
+
+impl Admission {
+    fn of(room: Room) -> Self {
+        let refused =
+            matches!(room, Room::Refused(_)).then_some(TurnedAway::Full("max_connections"));
+        Self { _room: room, _place: None, refused }
     }
-    if app.settings().trust.trusts(peer.ip()) {
-        return Some((room, None, None));
-    }
-    match app.places.take(Origin::of(peer.ip()), limits.address_connections) {
-        Some(place) => Some((room, Some(place), None)),
-        None => Some((served.room_to_refuse()?, None, Some(TurnedAway::Address))),
+
+    /// With a place of this address; `None`: there is not even room to say that it has none.
+    fn with_place(self, served: &Served, limits: &Limits, peer: SocketAddr) -> Option<Self> {
+        if self.refused.is_some() {
+            return Some(self);
+        }
+        match served.app.places.take(Origin::of(peer.ip()), limits.address_connections) {
+            Some(place) => Some(Self { _place: Some(place), ..self }),
+            None => {
+                let room = served.room_to_refuse()?;
+                Some(Self { _room: room, _place: None, refused: Some(TurnedAway::Address) })
+            }
+        }
     }
 }
 

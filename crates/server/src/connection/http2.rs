@@ -18,22 +18,26 @@ use h2::{
     server::{Builder, Connection, SendResponse},
 };
 use http::{HeaderValue, Method, Request, header};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{answer::Answering, drive::FIRST_REQUEST, open::Wire};
+use super::{
+    answer::{Answering, OTHER_REQUESTS},
+    drive::FIRST_REQUEST,
+    open::Wire,
+};
 use crate::{Limits, metrics::Cut};
 
-/// So much of what a client has sent and nobody has read is held, of a stream and of all of a connection.
-const RECEIVE_WINDOW: u32 = 256 * 1024;
+/// So much of what a client has sent and nobody has read is held, of a stream and of all of a connection:
+/// one stream that is read slowly must not stop its neighbours.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
 /// So much of what a client has a window for waits for its turn on the connection, of a stream.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Requests on one connection beside its subscriptions.
-const OTHER_REQUESTS: usize = 28;
 /// Serves a connection to its end.
 pub(super) async fn http2(
     io: Wire,
@@ -66,8 +70,8 @@ fn builder(limits: &Limits) -> Builder {
     builder
         .max_header_list_size(number(limits.head_bytes))
         .max_concurrent_streams(number(limits.subscriptions.saturating_add(OTHER_REQUESTS)))
-        .initial_window_size(RECEIVE_WINDOW)
-        .initial_connection_window_size(RECEIVE_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
     builder
 }
@@ -99,7 +103,9 @@ impl Serving {
                     None => return Ok(()),
                 },
                 Some(_) = self.streams.join_next() => {
-                    self.due = Instant::now() + self.limits.idle_deadline;
+                    let Limits { idle_deadline, write_deadline, .. } = self.limits;
+                    let allowed = if self.ending { write_deadline } else { idle_deadline };
+                    self.due = Instant::now() + allowed;
                 }
                 () = &mut draining, if !drained => {
                     drained = true;
@@ -110,10 +116,14 @@ impl Serving {
                     if self.ending {
                         return Ok(());
                     }
+                    if !self.asked && !drained {
+                        answering.app().metrics.cut(Cut::silent);
+                    }
                     self.end();
                 }
             }
-            if drained && self.asked && !self.ending {
+            // Whoever is refused is told so, and leaves: a later connection may find room.
+            if (drained || answering.is_refused()) && self.asked && !self.ending {
                 self.end();
             }
         }
@@ -133,9 +143,6 @@ impl Serving {
 
     /// Streams that are open go on to their end; a client that does not answer is not waited for.
     fn end(&mut self) {
-        if !self.asked {
-            self.answering.app().metrics.cut(Cut::silent);
-        }
         self.ending = true;
         self.due = Instant::now() + self.limits.write_deadline;
         self.connection.graceful_shutdown();
@@ -159,7 +166,9 @@ async fn stream(
     deadline: Duration,
 ) -> Ended {
     let head_only = request.method() == Method::HEAD;
-    let request = request.map(|body| Body::new(Received(body)));
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let request = request.map(|body| Body::new(Received { body, length }));
     let response = tokio::select! {
         response = answering.answer(request) => response,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return Ended::Reset,
@@ -235,7 +244,11 @@ async fn send_in_time(
 }
 
 /// A request's body. What is taken of it opens its window again.
-struct Received(RecvStream);
+struct Received {
+    body: RecvStream,
+    /// As its head says, so that one that is too large is refused before it is sent. `h2` holds it to that.
+    length: Option<u64>,
+}
 
 impl HttpBody for Received {
     type Data = Bytes;
@@ -245,15 +258,20 @@ impl HttpBody for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let data = ready!(self.0.poll_data(cx));
+        let data = ready!(self.body.poll_data(cx));
         Poll::Ready(data.map(|data| {
             let data = data?;
-            self.0.flow_control().release_capacity(data.len())?;
+            self.body.flow_control().release_capacity(data.len())?;
+            self.length = self.length.map(|length| length.saturating_sub(data.len() as u64));
             Ok(Frame::data(data))
         }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -18,5 +18,5 @@ mod subscribed;
 mod tls;
 
 pub use accept::{Listener, serve};
-pub(crate) use subscribed::{On, Share};
+pub(crate) use subscribed::{On, Share, Size};
 pub use tls::{Tls, TlsError};

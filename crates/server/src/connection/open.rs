@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Once,
     task::{Context, Poll},
     time::Duration,
 };
@@ -160,7 +161,8 @@ async fn proxys_client(
                 return Ok(client.unwrap_or(peer));
             }
             Parsed::Rubbish => {
-                tracing::warn!(%peer, "a trusted proxy did not begin with a PROXY header: it must, with --proxy-protocol");
+                static ONCE: Once = Once::new();
+                ONCE.call_once(|| tracing::warn!(%peer, "a trusted proxy did not begin with a PROXY header: it must, with --proxy-protocol"));
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }

@@ -23,67 +23,79 @@ pub(crate) struct Subscribed {
 #[derive(Debug, Clone)]
 pub(crate) struct On {
     pub(super) subscribed: Arc<Subscribed>,
-    /// The request has a place of its own among its address's.
-    pub(super) counted: bool,
+    /// It is a trusted proxy's.
+    pub(super) of_proxy: bool,
+}
+
+/// How much a subscription asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) topics: usize,
+    pub(crate) patterns: usize,
 }
 
 /// One subscription's share, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
-    _counted: Counted,
+    counted: Option<Counted>,
     _inside: Option<Inside>,
     _place: Option<Place>,
+    _patterns: Inside,
 }
 
 #[derive(Debug)]
 struct Counted {
     of: Arc<Subscribed>,
     topics: usize,
+    /// There were others on its connection.
+    further: bool,
 }
 
 impl On {
-    /// Room for one more subscription, to so many topics.
+    /// Room for one more subscription.
     pub(crate) fn subscribe(
         &self,
         app: &App,
         client: Option<&Client>,
-        topics: usize,
+        size: &Size,
     ) -> Result<Share, TurnedAway> {
         let limits = &app.settings().limits;
-        let (counted, first) = self.subscribed.take(topics, limits)?;
-        if first {
-            return Ok(Share { _counted: counted, _inside: None, _place: None });
+        let patterns = app.patterns.take(size.patterns, limits.all_patterns);
+        let patterns = patterns.ok_or(TurnedAway::Full("max_all_patterns"))?;
+        // A trusted proxy's clients share its connections; each of their requests has a place already.
+        let counted = match self.of_proxy {
+            true => None,
+            false => Some(self.subscribed.take(size.topics + size.patterns, limits)?),
+        };
+        let mut share = Share { counted, _inside: None, _place: None, _patterns: patterns };
+        if share.counted.as_ref().is_some_and(|counted| counted.further) {
+            let inside = app.inside.take(1, limits.connections);
+            share._inside = Some(inside.ok_or(TurnedAway::Full("max_connections"))?);
+            let place =
+                app.places.take(client.and_then(Client::origin), limits.address_connections);
+            share._place = Some(place.ok_or(TurnedAway::Address)?);
         }
-        let inside = app.inside.take(limits.connections).ok_or(TurnedAway::Full)?;
-        let origin = client.and_then(Client::origin).filter(|_| !self.counted);
-        let place = app.places.take(origin, limits.address_connections);
-        let place = place.ok_or(TurnedAway::Address)?;
-        Ok(Share { _counted: counted, _inside: Some(inside), _place: Some(place) })
+        Ok(share)
     }
 }
 
 impl Subscribed {
-    /// Room for one more subscription, and whether it is the only one.
-    fn take(
-        self: &Arc<Self>,
-        topics: usize,
-        limits: &Limits,
-    ) -> Result<(Counted, bool), TurnedAway> {
+    fn take(self: &Arc<Self>, topics: usize, limits: &Limits) -> Result<Counted, TurnedAway> {
         // What is one too many is given back at once.
         let before = (
             self.subscriptions.fetch_add(1, Ordering::Relaxed),
             self.topics.fetch_add(topics, Ordering::Relaxed),
         );
-        let counted = Counted { of: self.clone(), topics };
+        let further = before.0 > 0;
+        let counted = Counted { of: self.clone(), topics, further };
         // A single one is within its own limit.
-        let first = before.0 == 0;
-        if !first && before.0 + 1 > limits.subscriptions {
+        if further && before.0 + 1 > limits.subscriptions {
             return Err(TurnedAway::Subscriptions("max_subscriptions"));
         }
-        if !first && before.1 + topics > limits.connection_topics {
+        if further && before.1 + topics > limits.connection_topics {
             return Err(TurnedAway::Subscriptions("max_connection_topics"));
         }
-        Ok((counted, first))
+        Ok(counted)
     }
 }
 

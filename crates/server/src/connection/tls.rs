@@ -133,7 +133,13 @@ impl Tls {
         loop {
             sleep(LOOK).await;
             let tls = self.clone();
-            let Ok(outcome) = spawn_blocking(move || tls.reload()).await else { return };
+            let outcome = match spawn_blocking(move || tls.reload()).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    tracing::error!(%error, "looking at the certificate's files failed");
+                    continue;
+                }
+            };
             // Files are often replaced one after the other: in between they do not fit.
             match &outcome {
                 Ok(true) => tracing::info!("the certificate was replaced"),
@@ -182,12 +188,23 @@ impl Files {
             return Err(wrong(&self.certificate, what.into()));
         }
         let der = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
-            wrong(&self.key, format!("there is no key in it that can be read: {error}"))
+            let encrypted = key.windows(9).any(|part| part == b"ENCRYPTED");
+            let what = if encrypted {
+                "the key is encrypted: take its passphrase away, with `openssl pkey -in FILE`"
+                    .into()
+            } else {
+                format!("there is no key in it that can be read: it must be a PEM file ({error})")
+            };
+            wrong(&self.key, what)
         })?;
         let provider = aws_lc_rs::default_provider();
         CertifiedKey::from_der(chain, der, &provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 TlsError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
+            }
+            rustls::Error::InvalidCertificate(why) => {
+                let what = format!("the certificate cannot be used ({why:?}): it must be of version 3, with a subjectAltName");
+                wrong(&self.certificate, what)
             }
             error => wrong(&self.key, error.to_string()),
         })

@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     App, Client, Problem,
-    connection::On,
+    connection::{On, Size},
     metrics::TurnedAway,
     problem::read_problem,
     publish::{parse_topic, topic_of},
@@ -47,7 +47,7 @@ pub(crate) async fn topic(
 ) -> Result<Response, Problem> {
     let topic = topic_of(&request.uri)?;
     app.settings().access.check_read(&topic)?;
-    follow(&app, (Filter::topics([topic]), 1), false, &request).await
+    follow(&app, (Filter::topics([topic]), Size { topics: 1, patterns: 0 }), false, &request).await
 }
 
 pub(crate) async fn events(
@@ -58,7 +58,7 @@ pub(crate) async fn events(
 }
 
 /// What `/events` is asked to follow, and how much that is.
-fn filter(app: &App, uri: &Uri) -> Result<(Filter, usize), Problem> {
+fn filter(app: &App, uri: &Uri) -> Result<(Filter, Size), Problem> {
     let (topics, patterns) = requested(&Query::of(uri))?;
     let settings = app.settings();
     let (count, max) = (topics.len() + patterns.len(), settings.limits.topics);
@@ -68,13 +68,15 @@ fn filter(app: &App, uri: &Uri) -> Result<(Filter, usize), Problem> {
         ));
     }
     if count > max {
-        let detail =
-            format!("{count} topics in one subscription are more than {max}: follow fewer");
+        let detail = format!(
+            "{count} topics in one stream are more than {max}, the server's `max_topics`: follow fewer"
+        );
         return Err(Problem::bad_request(detail));
     }
     topics.iter().try_for_each(|topic| settings.access.check_read(topic))?;
     patterns.iter().try_for_each(|pattern| settings.access.check_follow(pattern))?;
-    Ok((Filter::select(topics, patterns), count))
+    let size = Size { topics: topics.len(), patterns: patterns.len() };
+    Ok((Filter::select(topics, patterns), size))
 }
 
 /// The topics and patterns that a request names, each once.
@@ -142,22 +144,31 @@ fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> 
 
 async fn follow(
     app: &Arc<App>,
-    (filter, count): (Filter, usize),
+    (filter, size): (Filter, Size),
     topic_line: bool,
     Parts { uri, headers, extensions, .. }: &Parts,
 ) -> Result<Response, Problem> {
     let query = Query::of(uri);
+    let share = || {
+        let on = extensions.get::<On>();
+        on.map(|on| on.subscribe(app, Client::of(extensions), &size)).transpose()
+    };
+    let refused = |why| Ok(unavailable(headers, &app.settings().limits, why));
     if wants_page(headers) {
-        return page(app, filter, asked(app, &query, headers)?).await;
+        let asked = asked(app, &query, headers)?;
+        // Whoever waits for events follows them.
+        let _share = match asked.waits().then(share).transpose() {
+            Ok(share) => share,
+            Err(why) => return refused(why),
+        };
+        return page(app, filter, asked).await;
     }
     let start = start(app, &query, headers)?;
     let options = follow_options(app, &query, headers, topic_line)?;
     let padding = padding(&query)?;
-    let on = extensions.get::<On>();
-    let share = on.map(|on| on.subscribe(app, Client::of(extensions), count)).transpose();
-    let share = match share {
+    let share = match share() {
         Ok(share) => share,
-        Err(why) => return Ok(unavailable(headers, &app.settings().limits, why)),
+        Err(why) => return refused(why),
     };
     // To look up the last events of many topics takes as much as a page does.
     let turn = if matches!(start, Start::Last(_)) { app.pages.turn().await } else { None };

@@ -35,6 +35,13 @@ enum From {
     Start(Start),
 }
 
+impl Asked {
+    /// Whether its answer may be held.
+    pub(super) fn waits(&self) -> bool {
+        self.wait.is_some()
+    }
+}
+
 /// Refuses what makes no sense, for `HEAD` as for `GET`.
 pub(super) fn asked(app: &App, query: &Query<'_>, headers: &HeaderMap) -> Result<Asked, Problem> {
     let max = app.settings().limits.page_events;

@@ -55,8 +55,10 @@ pub(crate) fn parse(
             continue;
         }
         if events.len() == limits.batch_events {
-            let detail =
-                format!("the batch has more than {} events: send several", limits.batch_events);
+            let detail = format!(
+                "the batch has more than {} events (the server's `max_batch`): send several",
+                limits.batch_events
+            );
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
         let parsed = parse_line(limits.body_bytes, topic, line);

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use super::{Publish, answer, event, name, nth_key};
-use crate::Problem;
+use crate::{Problem, body::HeldRoom};
 
 /// Events that are published together at most.
 const TOGETHER: usize = 500;
@@ -73,6 +73,7 @@ async fn read(
     let settings = publish.app.settings();
     let limits = &settings.limits;
     let mut decoder = Decoder::with_max_event_size(limits.body_bytes);
+    let mut room = HeldRoom::default();
     loop {
         let frame = tokio::select! {
             frame = timeout(limits.stream_deadline, body.frame()) => frame,
@@ -91,6 +92,7 @@ async fn read(
             Item::Retry(_) | Item::Comment(_) => {}
         });
         append(publish, topic, events, done).await?;
+        room.hold(&publish.app, decoder.held())?;
         if oversized {
             let detail =
                 format!("an event of the stream is larger than {} bytes", limits.body_bytes);
@@ -109,7 +111,9 @@ async fn append(
 ) -> Result<(), Problem> {
     let wanted = events.into_iter().filter(|event| !event.event.starts_with(RESERVED_PREFIX));
     let events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
-    keep_pace(publish, topic, events.len()).await?;
+    for piece in events.chunks(TOGETHER) {
+        keep_pace(publish, topic, piece.len()).await?;
+    }
     let log = publish.app.hub.log().capabilities();
     if publish.options.key.is_none() && log.atomic_batches {
         for piece in events.chunks(TOGETHER) {
@@ -130,11 +134,21 @@ async fn append(
 /// A stream that is too fast is not refused: it is read more slowly.
 async fn keep_pace(publish: &Publish, topic: &Topic, count: usize) -> Result<(), Problem> {
     publish.app.check_new_topics(&[topic]).await?;
-    let topics = vec![topic; count];
-    while let Err(refused) = publish.app.rates().take(publish.client(), &topics) {
-        tokio::select! {
-            () = sleep(refused.wait) => {}
-            () = publish.app.drain.draining() => return Err(draining()),
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    // One after the other: what its address was counted for once is not counted again while it waits for
+    // the topic.
+    for of in [Some(topic), None] {
+        loop {
+            let rates = publish.app.rates();
+            let taken = match of {
+                None => rates.take_of_address(publish.client(), count),
+                Some(topic) => rates.take_of_topic(publish.client(), topic, count),
+            };
+            let Err(refused) = taken else { break };
+            tokio::select! {
+                () = sleep(refused.wait) => {}
+                () = publish.app.drain.draining() => return Err(draining()),
+            }
         }
     }
     Ok(())
@@ -154,6 +168,8 @@ fn draining() -> Problem {
 }
 
 fn silent(seconds: u64) -> Problem {
-    let detail = format!("nothing came for {seconds} s: send a comment line now and then");
+    let detail = format!(
+        "nothing came for {seconds} s (the server's `stream_deadline`): send a comment line now and then"
+    );
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }

@@ -1,4 +1,4 @@
-//! How many are inside, connections and further streams on them, all addresses together.
+//! How many of something there are, all addresses together.
 
 use std::sync::{
     Arc,
@@ -9,22 +9,25 @@ use std::sync::{
 #[derive(Debug, Default)]
 pub(crate) struct Everybody(AtomicUsize);
 
-/// One of them, until it is dropped.
+/// Some of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Inside(Arc<Everybody>);
+pub(crate) struct Inside {
+    of: Arc<Everybody>,
+    count: usize,
+}
 
 impl Everybody {
-    /// One more, if there are fewer than `max`.
-    pub(crate) fn take(self: &Arc<Self>, max: usize) -> Option<Inside> {
-        let more = |count| (count < max).then_some(count + 1);
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Inside(self.clone()))
+    /// So many more, if there are at most `max` then.
+    pub(crate) fn take(self: &Arc<Self>, more: usize, max: usize) -> Option<Inside> {
+        let grown = |count: usize| count.checked_add(more).filter(|count| *count <= max);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
+        taken.ok().map(|_| Inside { of: self.clone(), count: more })
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.of.0.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
@@ -35,9 +38,11 @@ mod tests {
     #[test]
     fn there_are_never_more_than_that() {
         let everybody = Arc::new(Everybody::default());
-        let held = (everybody.take(2), everybody.take(2));
-        assert!(held.1.is_some() && everybody.take(2).is_none());
+        let held = (everybody.take(1, 3), everybody.take(2, 3));
+        assert!(held.1.is_some() && everybody.take(1, 3).is_none());
+        assert!(everybody.take(0, 3).is_some(), "nothing always fits");
         drop(held);
-        assert!(everybody.take(1).is_some());
+        assert!(everybody.take(3, 3).is_some());
+        assert!(everybody.take(usize::MAX, usize::MAX).is_some());
     }
 }

@@ -1,5 +1,5 @@
 //! How many events a second each address, and each topic, may publish: token buckets that hold ten
-//! seconds' worth, and never less than the largest batch.
+//! seconds' worth, which is what a larger batch counts as.
 
 use std::{
     collections::HashMap,
@@ -51,38 +51,52 @@ struct Buckets<K: Hash + Eq + Clone> {
 
 impl Rates {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let batch = u32::try_from(limits.batch_events).unwrap_or(u32::MAX);
         Self {
-            addresses: limits.publish_rate.map(|rate| Buckets::new(rate, batch)),
-            topics: limits.topic_rate.map(|rate| Buckets::new(rate, batch)),
+            addresses: limits.publish_rate.map(Buckets::new),
+            topics: limits.topic_rate.map(Buckets::new),
         }
     }
 
     /// Whether these may be published now, which counts them.
     pub(crate) fn take(&self, client: Option<&Client>, topics: &[&Topic]) -> Result<(), TooFast> {
-        let Some(origin) = client.and_then(Client::origin) else { return Ok(()) };
         let mut counts: HashMap<&Topic, u32> = HashMap::new();
         topics.iter().for_each(|topic| *counts.entry(topic).or_default() += 1);
-        let all = counts.values().sum();
-        if let Some(buckets) = &self.addresses {
-            let key = "max_publish_rate";
-            buckets
-                .take(&origin, all)
-                .map_err(|wait| too_fast("from your address", (buckets.rate, key), wait))?;
-        }
-        let Some(buckets) = &self.topics else { return Ok(()) };
-        counts.into_iter().try_for_each(|(topic, count)| {
-            let key = "max_topic_rate";
-            let taken = buckets.take(topic, count);
-            taken.map_err(|wait| too_fast(&format!("to {topic}"), (buckets.rate, key), wait))
+        self.take_of_address(client, counts.values().sum())?;
+        counts.into_iter().try_for_each(|(topic, count)| self.take_of_topic(client, topic, count))
+    }
+
+    /// Of the address alone.
+    pub(crate) fn take_of_address(
+        &self,
+        client: Option<&Client>,
+        count: u32,
+    ) -> Result<(), TooFast> {
+        let origin = client.and_then(Client::origin);
+        let Some((origin, buckets)) = origin.zip(self.addresses.as_ref()) else { return Ok(()) };
+        let taken = buckets.take(&origin, count);
+        taken
+            .map_err(|wait| too_fast("from your address", (buckets.rate, "max_publish_rate"), wait))
+    }
+
+    /// Of one topic alone.
+    pub(crate) fn take_of_topic(
+        &self,
+        client: Option<&Client>,
+        topic: &Topic,
+        count: u32,
+    ) -> Result<(), TooFast> {
+        let near = client.and_then(Client::origin).is_none();
+        let Some(buckets) = self.topics.as_ref().filter(|_| !near) else { return Ok(()) };
+        let taken = buckets.take(topic, count);
+        taken.map_err(|wait| {
+            too_fast(&format!("to {topic}"), (buckets.rate, "max_topic_rate"), wait)
         })
     }
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    fn new(rate: NonZeroU32, batch: u32) -> Self {
+    fn new(rate: NonZeroU32) -> Self {
         let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1));
-        let burst = burst.max(NonZeroU32::new(batch).unwrap_or(burst));
         let limiter = RateLimiter::hashmap(Quota::per_second(rate).allow_burst(burst));
         Self { rate, burst, limiter, began: Instant::now(), swept: AtomicU64::new(0) }
     }
@@ -135,7 +149,6 @@ mod tests {
         Rates::new(&Limits {
             publish_rate: NonZeroU32::new(publish),
             topic_rate: NonZeroU32::new(topic),
-            batch_events: 20,
             ..Limits::default()
         })
     }
@@ -169,11 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_batch_fits_when_nothing_came_before() {
+    fn a_large_batch_counts_as_ten_seconds() {
         let (rates, topic) = (rates(1, 1), "a".parse().unwrap());
-        let batch = vec![&topic; 20];
+        let batch = vec![&topic; 10_000];
         rates.take(Some(&client("192.0.2.1")), &batch).unwrap();
+        let refused = rates.take(Some(&client("192.0.2.1")), &[&topic]).unwrap_err();
+        assert!(refused.wait <= Duration::from_secs(1), "{refused:?}");
         let refused = rates.take(Some(&client("192.0.2.1")), &batch).unwrap_err();
-        assert!(refused.wait > Duration::from_secs(15), "{refused:?}");
+        assert!(refused.wait > Duration::from_secs(8), "{refused:?}");
     }
 }

@@ -67,6 +67,23 @@ impl Client {
         timeout(DEADLINE, response).await.unwrap()
     }
 
+    /// Sends a head whose body never comes.
+    pub async fn begin(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Response<RecvStream>, h2::Error> {
+        let uri = format!("http://{}{target}", self.addr);
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.requests = timeout(DEADLINE, self.requests.clone().ready()).await.unwrap()?;
+        let (response, _stream) = self.requests.send_request(request.body(()).unwrap(), false)?;
+        timeout(DEADLINE, response).await.unwrap()
+    }
+
     /// Asks, and takes it back before there can be an answer.
     pub async fn send_and_reset(&mut self, target: &str) -> Result<(), h2::Error> {
         let uri = format!("http://{}{target}", self.addr);
