@@ -19,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   eventwall                                          a wall at http://127.0.0.1:8080/
   eventwall --demo                                   the same, with sample posts
+  eventwall --listen 0.0.0.0:80 --public-walls lobby a wall for everyone
   curl -d hello http://127.0.0.1:8080/topics/walls/lobby
   eventwall subscribe walls/lobby --last 10          the last ten posts, then live
   date | eventwall publish clock -                   one event a line

@@ -38,6 +38,7 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
 /// So much of what a client has a window for waits for its turn on the connection, of a stream.
 const SEND_BUFFER: usize = 64 * 1024;
+
 /// Serves a connection to its end.
 pub(super) async fn http2(
     io: Wire,
