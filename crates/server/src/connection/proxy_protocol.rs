@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use ppp::{HeaderResult, PartialResult as _, v1, v2};
+use ppp::{PartialResult as _, v1, v2};
 
 /// Bytes that a header may have. Version 2 would allow 64 KiB, for what nobody here reads.
 const MAX_HEADER: usize = 4096;
@@ -37,27 +37,35 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     if !begins_as(V1) && !begins_as(V2) {
         return Parsed::Rubbish;
     }
-    // Of version 1 the library takes some beginnings for mistakes, so its line must be whole.
-    if begins_as(V1) && !bytes.iter().take(MAX_LINE).any(|byte| *byte == b'\n') {
+    if begins_as(V1) { line(bytes) } else { binary(bytes) }
+}
+
+/// Version 1: a line, which the library sees only once it is whole, as it takes some beginnings for
+/// mistakes and some lines without their CR for whole ones.
+fn line(bytes: &[u8]) -> Parsed {
+    let Some(end) = bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
         return if bytes.len() < MAX_LINE { Parsed::Incomplete } else { Parsed::Rubbish };
+    };
+    let line = &bytes[..=end];
+    match v1::Header::try_from(line) {
+        Ok(header) if line.ends_with(b"\r\n") => {
+            Parsed::Header { length: line.len(), client: client_v1(&header.addresses) }
+        }
+        _ => Parsed::Rubbish,
     }
-    let header = HeaderResult::parse(&bytes[..bytes.len().min(MAX_HEADER)]);
+}
+
+fn binary(bytes: &[u8]) -> Parsed {
+    let header = v2::Header::try_from(&bytes[..bytes.len().min(MAX_HEADER)]);
     if header.is_incomplete() {
         return if bytes.len() < MAX_HEADER { Parsed::Incomplete } else { Parsed::Rubbish };
     }
-    match header {
-        HeaderResult::V1(Ok(header)) => {
-            Parsed::Header { length: header.header.len(), client: client_v1(&header.addresses) }
-        }
-        HeaderResult::V2(Ok(header)) => Parsed::Header {
-            length: header.len(),
-            client: match header.command {
-                v2::Command::Local => None,
-                v2::Command::Proxy => client_v2(&header.addresses),
-            },
-        },
-        HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => Parsed::Rubbish,
-    }
+    let Ok(header) = header else { return Parsed::Rubbish };
+    let client = match header.command {
+        v2::Command::Local => None,
+        v2::Command::Proxy => client_v2(&header.addresses),
+    };
+    Parsed::Header { length: header.len(), client }
 }
 
 fn client_v1(addresses: &v1::Addresses) -> Option<SocketAddr> {
