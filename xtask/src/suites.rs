@@ -138,15 +138,21 @@ fn proxies(counts: &mut Counts) -> Result<(), String> {
 
 fn hostile(counts: &mut Counts) -> Result<(), String> {
     fuzz(FUZZ_SECONDS, counts)?;
-    told_outside(&HOSTILE, counts)
+    // One server is attacked at a time.
+    told_outside_by(&HOSTILE, &["--test-threads", "1"], counts)
 }
 
 /// Tests from outside that say what they do.
 fn told_outside(names: &[&str], counts: &mut Counts) -> Result<(), String> {
+    told_outside_by(names, &[], counts)
+}
+
+fn told_outside_by(names: &[&str], how: &[&str], counts: &mut Counts) -> Result<(), String> {
     build_binary()?;
     let mut words = vec!["test", "--package", "eventwall-e2e", "--no-fail-fast"];
     words.extend(names.iter().flat_map(|name| ["--test", name]));
     words.extend(["--", "--nocapture"]);
+    words.extend(how);
     run_counted(cargo(&words).env("EVENTWALL_BIN", binary()), counts)
 }
 
