@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::body::Body;
+use bytes::BytesMut;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,7 +21,7 @@ use super::{
     accept::{Room, Served},
     answer::Answering,
     http2::http2,
-    open::{NotOpened, Opened, Speaks, Wire, open},
+    open::{NotOpened, Opened, Speaks, Wire, client_of, open},
 };
 use crate::{
     App, Limits,
@@ -48,13 +49,35 @@ pub(super) async fn connection(stream: TcpStream, served: Arc<Served>, room: Roo
         return;
     };
     // Boxed, as it needs much and is over soon.
-    let opening =
-        Box::pin(open(stream, served.tls.as_deref(), (&settings.limits, &settings.trust)));
+    let opening = Box::pin(opened(stream, peer, &served, admission));
     match before_the_end(app, opening).await {
-        Some(Ok(opened)) => serve(opened, &served, &settings.limits, (peer, admission)).await,
+        Some(Ok(Some((opened, admission)))) => {
+            serve(opened, &served, &settings.limits, admission).await;
+        }
+        Some(Ok(None)) => {
+            app.metrics.dropped.inc();
+        }
         Some(Err(why)) => tell_not_opened(app, &why),
         None => {}
     }
+}
+
+/// Whom a proxy's header names has a place of its own, as soon as it is read; `None`: there is not even room
+/// to say that it has none.
+async fn opened(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    served: &Served,
+    admission: Admission,
+) -> Result<Option<(Opened, Admission)>, NotOpened> {
+    let settings = served.app.settings();
+    let (limits, mut first) = (&settings.limits, BytesMut::new());
+    let client = client_of(&mut stream, &mut first, peer, (limits, &settings.trust)).await?;
+    let admission =
+        if client == peer { Some(admission) } else { admission.with_place(served, limits, client) };
+    let Some(admission) = admission else { return Ok(None) };
+    let opened = open((stream, first), client, served.tls.as_deref(), limits).await?;
+    Ok(Some((opened, admission)))
 }
 
 /// While the server goes down, whoever has not asked yet is given a moment: a first request may be on
@@ -80,21 +103,9 @@ fn tell_not_opened(app: &App, why: &NotOpened) {
     }
 }
 
-async fn serve(
-    opened: Opened,
-    served: &Arc<Served>,
-    limits: &Limits,
-    (proxy, admission): (SocketAddr, Admission),
-) {
+async fn serve(opened: Opened, served: &Arc<Served>, limits: &Limits, admission: Admission) {
     let app = &served.app;
     let Opened { io, speaks, peer, tls } = opened;
-    // Whom the proxy's header names has places of its own.
-    let admission =
-        if peer == proxy { Some(admission) } else { admission.with_place(served, limits, peer) };
-    let Some(admission) = admission else {
-        app.metrics.dropped.inc();
-        return;
-    };
     let answering = Answering::new(served, peer.ip(), (tls, speaks), admission.refused);
     let answering = Arc::new(answering);
     match speaks {

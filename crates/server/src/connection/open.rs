@@ -79,15 +79,23 @@ impl From<io::Error> for NotOpened {
     }
 }
 
-pub(super) async fn open(
-    mut stream: TcpStream,
-    tls: Option<&Tls>,
+/// Who is there, by the header of its proxy if there is one; `first` gets what came with that.
+pub(super) async fn client_of(
+    stream: &mut TcpStream,
+    first: &mut BytesMut,
+    peer: SocketAddr,
     (limits, trust): (&Limits, &Trust),
+) -> Result<SocketAddr, NotOpened> {
+    within(limits.header_deadline, proxys_client(stream, first, peer, trust)).await
+}
+
+/// Finds out how `client` speaks.
+pub(super) async fn open(
+    (mut stream, mut first): (TcpStream, BytesMut),
+    client: SocketAddr,
+    tls: Option<&Tls>,
+    limits: &Limits,
 ) -> Result<Opened, NotOpened> {
-    let mut first = BytesMut::new();
-    let peer = stream.peer_addr()?;
-    let due = within(limits.header_deadline, proxys_client(&mut stream, &mut first, peer, trust));
-    let client = due.await?;
     let begins_with = match first.first() {
         Some(byte) => *byte,
         None => within(limits.header_deadline, peek::<1>(&stream)).await?.0[0],
