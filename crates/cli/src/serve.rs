@@ -3,7 +3,7 @@
 use std::{io, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use eventwall_hub::{Hub, HubConfig};
-use eventwall_log::Rule;
+use eventwall_log::{Rule, Topic};
 use eventwall_server::{
     Access, App, ForwardedHeader, Limits, Listener, Public, Settings, Tls, Trust,
 };
@@ -130,8 +130,7 @@ pub(crate) fn check_sizes(limits: &LimitArgs) -> Result<(), Failure> {
 
 /// What is allowed, and perhaps not meant.
 pub(crate) fn warn_of_risks(args: &ServeArgs, access: &Access) {
-    let lobby = format!("walls/{}", eventwall_wall::LOBBY).parse();
-    if !access.is_everything() && lobby.is_ok_and(|lobby| access.writes(&lobby)) {
+    if !access.is_everything() && lobby().is_some_and(|lobby| access.writes(&lobby)) {
         tracing::warn!(
             "public_write covers walls, so everyone may post there in anybody's name: public_walls lets visitors post"
         );
@@ -252,14 +251,18 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
+/// The topic of the wall at `/`.
+fn lobby() -> Option<Topic> {
+    format!("walls/{}", eventwall_wall::LOBBY).parse().ok()
+}
+
 /// The path of a wall that can be opened: the lobby, if it is.
 fn first_wall(access: &Access) -> String {
-    let lobby = format!("walls/{}", eventwall_wall::LOBBY).parse();
-    if lobby.is_ok_and(|lobby| access.reads(&lobby)) {
+    if lobby().is_some_and(|lobby| access.reads(&lobby)) {
         return String::new();
     }
-    let walls = access.posted().iter().map(ToString::to_string);
-    walls.into_iter().find(|wall| !wall.contains('*')).unwrap_or_default()
+    let mut walls = access.posted().iter().map(ToString::to_string);
+    walls.find(|wall| !wall.contains('*')).unwrap_or_default()
 }
 
 /// Printed once the address answers, in one piece.
@@ -267,12 +270,9 @@ fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Resu
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
     let wall = first_wall(access);
-    let post = match format!("walls/{}", eventwall_wall::LOBBY).parse() {
-        Ok(lobby) if access.writes(&lobby) => {
-            format!("  post  curl -d hello {base}/topics/{lobby}\n")
-        }
-        _ => String::new(),
-    };
+    let post = lobby()
+        .filter(|lobby| access.writes(lobby))
+        .map_or_else(String::new, |lobby| format!("  post  curl -d hello {base}/topics/{lobby}\n"));
     let open = access.told().map_or_else(String::new, |open| format!("  open  {open}\n"));
     let greeting = format!(
         "Eventwall {version}\n  wall  {base}/{wall}\n  log   {log}\n{open}{post}Ctrl-C stops it.\n"
@@ -289,7 +289,7 @@ fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Resu
 
 fn play_samples(app: Arc<App>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let Ok(lobby) = format!("walls/{}", eventwall_wall::LOBBY).parse() else { return };
+        let Some(lobby) = lobby() else { return };
         let endless = eventwall_wall::sample_posts();
         let endless = endless.into_iter().cycle();
         if let Err(error) = eventwall_wall::play(&app.hub, &lobby, endless, DEMO_PACE).await {

@@ -108,17 +108,16 @@ impl Access {
     }
 
     pub(crate) fn check_write(&self, topic: &Topic) -> Result<(), Problem> {
-        if !self.writes(topic) && self.posts(topic) {
+        if self.writes(topic) {
+            return Ok(());
+        }
+        if self.posts(topic) {
             let detail = format!(
                 "{topic} is a wall that visitors post to from its page: publishing to it directly is not open to everyone"
             );
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        if self.writes(topic) {
-            Ok(())
-        } else {
-            Err(refused(topic, "published to", "`public_write` does"))
-        }
+        Err(refused(topic, "published to", "`public_write` does"))
     }
 
     /// Refuses visitors' posts to what is not theirs.

@@ -31,6 +31,7 @@ mod quota;
 mod routes;
 mod settings;
 mod stream;
+mod turns;
 mod unavailable;
 
 pub use access::{Access, Public};

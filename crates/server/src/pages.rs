@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use crate::turns::turns;
+
 /// Of all pages of one server.
 #[derive(Debug)]
 pub(crate) struct Pages {
@@ -30,9 +32,7 @@ impl AsRef<[u8]> for Held {
 impl Pages {
     /// So many bytes at once.
     pub(crate) fn new(bytes: usize) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = Semaphore::new((cores - 1).max(1));
-        Self { turns, room: Arc::new(Semaphore::new(bytes / 1024)) }
+        Self { turns: turns(), room: Arc::new(Semaphore::new(bytes / 1024)) }
     }
 
     /// Waits until a page may be made: making one takes a core for a moment, and one core is the streams'.

@@ -70,14 +70,14 @@ impl Trust {
         let peer = peer.to_canonical();
         let mut client = Client { addr: peer, secure: tls, host: None, hidden: false };
         if !self.trusts(peer) {
-            client.hidden = SIGNS_OF_A_PROXY.iter().any(|name| headers.contains_key(*name));
+            client.hidden = came_by_a_proxy(headers);
             if client.hidden && is_private(peer) {
-                warn_once(peer);
+                warn_untrusted(peer);
             }
             return client;
         }
         let hops = hops(headers, self.header);
-        if hops.is_empty() && SIGNS_OF_A_PROXY.iter().any(|name| headers.contains_key(*name)) {
+        if hops.is_empty() && came_by_a_proxy(headers) {
             // It writes the other kind of header, perhaps.
             client.hidden = true;
             warn_nameless(peer);
@@ -143,7 +143,11 @@ fn is_private(addr: IpAddr) -> bool {
     }
 }
 
-fn warn_once(peer: IpAddr) {
+fn came_by_a_proxy(headers: &HeaderMap) -> bool {
+    SIGNS_OF_A_PROXY.iter().any(|name| headers.contains_key(*name))
+}
+
+fn warn_untrusted(peer: IpAddr) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::warn!(

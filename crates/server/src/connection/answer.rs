@@ -93,8 +93,8 @@ impl Answering {
         let mut response = match self.refuse_at_once(&request) {
             Some(problem) => problem,
             None => {
-                let room = On { subscribed: self.subscribed.clone(), of_proxy: self.of_proxy };
-                self.route(request, (client, room), self.refused.or(full)).await
+                let on = On { subscribed: self.subscribed.clone(), of_proxy: self.of_proxy };
+                self.route(request, (client, on), self.refused.or(full)).await
             }
         };
         drop(handling);
@@ -110,11 +110,10 @@ impl Answering {
 
     async fn route(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         (client, on): (Client, On),
         refused: Option<TurnedAway>,
     ) -> Response {
-        let mut request = request;
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(on);
         if let Some(why) = refused {

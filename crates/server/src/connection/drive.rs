@@ -1,4 +1,4 @@
-//! One connection's life: opened, admitted by its address, served by hyper within its deadlines, and
+//! One connection's life: opened, admitted by its address, served within its deadlines, and
 //! ended in order when the server goes down.
 
 use std::{
@@ -33,6 +33,7 @@ use crate::{
 /// While draining, a connection that has asked nothing by then is closed: browsers hold such
 /// connections in reserve.
 pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(500);
+
 pub(super) async fn connection(stream: TcpStream, served: Arc<Served>, room: Room) {
     let app = &served.app;
     let _counted = Counted::new(&app.metrics.connections);
@@ -40,9 +41,10 @@ pub(super) async fn connection(stream: TcpStream, served: Arc<Served>, room: Roo
     let Ok(peer) = stream.peer_addr() else { return };
     // Asked before anything is waited for: else one address could fill the server with its silence.
     let admission = Admission::of(room);
-    let admission = match settings.trust.trusts(peer.ip()) {
-        true => Some(admission),
-        false => admission.with_place(&served, &settings.limits, peer),
+    let admission = if settings.trust.trusts(peer.ip()) {
+        Some(admission)
+    } else {
+        admission.with_place(&served, &settings.limits, peer)
     };
     let Some(admission) = admission else {
         app.metrics.dropped.inc();

@@ -26,6 +26,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use crate::turns::turns;
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// TLS with a certificate and its key out of two PEM files.
@@ -105,9 +107,7 @@ impl Tls {
         let now = RwLock::new(Arc::new(files.parse(&bytes)?));
         let held = Arc::new(Held { now, seen: Mutex::new(bytes) });
         let acceptor = TlsAcceptor::from(Arc::new(config(held.clone())));
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = Semaphore::new((cores - 1).max(1));
-        Ok(Self { files, held, acceptor, turns })
+        Ok(Self { files, held, acceptor, turns: turns() })
     }
 
     /// Takes over the files' certificate if they have changed; answers whether. Connections that are

@@ -45,6 +45,15 @@ impl Client {
         Self { addr, requests, connection: tokio::spawn(connection) }
     }
 
+    fn head(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let uri = format!("http://{}{target}", self.addr);
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
     pub async fn send(
         &mut self,
         method: &str,
@@ -52,15 +61,10 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&str>,
     ) -> Result<Response<RecvStream>, h2::Error> {
-        let uri = format!("http://{}{target}", self.addr);
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
+        let request = self.head(method, target, headers);
         self.requests = timeout(DEADLINE, self.requests.clone().ready()).await.unwrap()?;
         let end = body.is_none();
-        let (response, mut stream) =
-            self.requests.send_request(request.body(()).unwrap(), end).unwrap();
+        let (response, mut stream) = self.requests.send_request(request, end).unwrap();
         if let Some(body) = body {
             stream.send_data(Bytes::copy_from_slice(body.as_bytes()), true)?;
         }
@@ -74,20 +78,15 @@ impl Client {
         target: &str,
         headers: &[(&str, &str)],
     ) -> Result<Response<RecvStream>, h2::Error> {
-        let uri = format!("http://{}{target}", self.addr);
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
+        let request = self.head(method, target, headers);
         self.requests = timeout(DEADLINE, self.requests.clone().ready()).await.unwrap()?;
-        let (response, _stream) = self.requests.send_request(request.body(()).unwrap(), false)?;
+        let (response, _stream) = self.requests.send_request(request, false)?;
         timeout(DEADLINE, response).await.unwrap()
     }
 
     /// Asks, and takes it back before there can be an answer.
     pub async fn send_and_reset(&mut self, target: &str) -> Result<(), h2::Error> {
-        let uri = format!("http://{}{target}", self.addr);
-        let request = Request::builder().uri(uri).body(()).unwrap();
+        let request = self.head("GET", target, &[]);
         self.requests = timeout(DEADLINE, self.requests.clone().ready()).await.unwrap()?;
         let (_, mut stream) = self.requests.send_request(request, true)?;
         stream.send_reset(h2::Reason::CANCEL);
