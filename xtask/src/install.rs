@@ -1,7 +1,10 @@
 //! What the tests need beyond cargo: says what is missing and the exact command that gets it,
 //! and runs that command only with consent.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use crate::run::{cargo, command, exists, root, run};
 
@@ -57,12 +60,22 @@ fn newest_nats() -> Result<(), String> {
     })
 }
 
+/// What Eventwall is measured beside.
+pub(crate) fn nchan() -> Result<(), String> {
+    let there = Path::new("/usr/lib/nginx/modules/ngx_nchan_module.so").exists();
+    debian_packages(if there { &[] } else { &["nginx", "libnginx-mod-nchan"] })
+}
+
 fn packages() -> Result<(), String> {
     let missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, _)| !exists(program))
         .map(|(_, package)| *package)
         .collect();
+    debian_packages(&missing)
+}
+
+fn debian_packages(missing: &[&str]) -> Result<(), String> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -79,7 +92,7 @@ fn packages() -> Result<(), String> {
     };
     let update = [sudo, &["apt-get", "update", "-qq"]].concat();
     let install =
-        [sudo, &["apt-get", "install", "-y", "-qq", "--no-install-recommends"], &missing].concat();
+        [sudo, &["apt-get", "install", "-y", "-qq", "--no-install-recommends"], missing].concat();
     consent("These Debian packages are missing", &[&update, &install])?;
     run(&mut command(&update))?;
     run(command(&install).env("DEBIAN_FRONTEND", "noninteractive"))

@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask`. Needs nothing but cargo to start; what a chore needs
 //! beyond that it names, and installs when asked.
 
+mod bench;
 mod counts;
 mod fuzz;
 mod install;
@@ -21,6 +22,8 @@ Chores of this project.
   cargo xtask simulate [FLAGS]   one run of the simulator, or many (--seed, --steps,
                                  --subscribers, --kind, --minutes)
   cargo xtask fuzz [SECONDS]     each fuzz target for so long (60)
+  cargo xtask bench [SCENARIO…] [--rounds N] [--seconds N] [--write docs/benchmarks.md]
+                                 Eventwall, the floor and others side by side
   cargo xtask screenshots        make the pictures in docs/images
   cargo xtask audit              licences, bans and sources of the dependencies
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["simulate", words @ ..] => suites::simulate(words),
         ["fuzz", seconds @ ..] => number(seconds, 60)
             .and_then(|seconds| fuzz::fuzz(seconds, &mut counts::Counts::default())),
+        ["bench", words @ ..] => bench::bench(words),
         ["screenshots"] => suites::screenshots(),
         ["audit"] => suites::audit(),
         [] | ["help" | "--help" | "-h"] => {

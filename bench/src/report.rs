@@ -1,0 +1,159 @@
+//! The report: a table a scenario, in Markdown.
+
+use std::{fmt::Write as _, fs, path::Path, process::Command};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    contender::Contender,
+    sample::{Sample, median},
+    scenario::{Scenario, Shows},
+};
+
+/// All runs of a scenario: for each contender, one sample a round.
+pub(crate) struct Measured<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) samples: Vec<(Contender, Vec<Sample>)>,
+}
+
+/// What the numbers stand on.
+const FLOORS: [(&str, &str); 2] = [
+    ("floor.rs", include_str!("server/floor.rs")),
+    ("by_hand.rs", include_str!("server/by_hand.rs")),
+];
+
+impl Measured<'_> {
+    pub(crate) fn table(&self) -> String {
+        let shows = self.scenario.shows;
+        let mut text = format!("### {} (`{}`)\n\n", self.scenario.title, self.scenario.name);
+        let heads = columns(shows).iter().map(|(head, _)| *head).collect::<Vec<_>>().join(" | ");
+        let _ = writeln!(text, "| | {heads} |");
+        let _ = writeln!(text, "|---|{}", "---:|".repeat(columns(shows).len()));
+        let Some((_, reference)) = self.samples.first() else { return text };
+        for (contender, samples) in &self.samples {
+            let cells: Vec<String> =
+                columns(shows).iter().map(|(_, cell)| cell(samples, reference)).collect();
+            let _ = writeln!(text, "| {} | {} |", contender.name(), cells.join(" | "));
+        }
+        text
+    }
+}
+
+/// What stands in a column, by a contender's samples and those of the first.
+type Cell = fn(&[Sample], &[Sample]) -> String;
+
+fn columns(shows: Shows) -> &'static [(&'static str, Cell)] {
+    const RATE: Cell = |samples, _| thousands(Sample::median(samples).rate);
+    const RATE_RATIO: Cell = |samples, first| ratio(samples, first, |sample| sample.rate);
+    const CPU: Cell = |samples, _| format!("{:.2}", Sample::median(samples).cpu);
+    const CPU_RATIO: Cell = |samples, first| ratio(samples, first, |sample| sample.cpu);
+    const P50: Cell = |samples, _| format!("{:.2}", Sample::median(samples).p50);
+    const P99: Cell = |samples, _| format!("{:.2}", Sample::median(samples).p99);
+    const P50_RATIO: Cell = |samples, first| ratio(samples, first, |sample| sample.p50);
+    const P99_RATIO: Cell = |samples, first| ratio(samples, first, |sample| sample.p99);
+    const LOST: Cell = |samples, _| {
+        let Sample { lost, out_of_order, .. } = Sample::median(samples);
+        let disorder = if out_of_order > 0.0 {
+            format!(", {out_of_order:.0} in disorder")
+        } else {
+            String::new()
+        };
+        format!("{}{disorder}", thousands(lost))
+    };
+    const KIB: Cell = |samples, _| format!("{:.2}", Sample::median(samples).memory / 1024.0);
+    const KERNEL: Cell = |samples, _| format!("{:.1}", Sample::median(samples).kernel / 1024.0);
+    const MIB: Cell = |samples, _| format!("{:.1}", Sample::median(samples).memory / 1_048_576.0);
+    match shows {
+        Shows::Deliveries => &[
+            ("deliveries/s", RATE),
+            ("×", RATE_RATIO),
+            ("CPU each, µs", CPU),
+            ("×", CPU_RATIO),
+            ("p50 ms", P50),
+            ("p99 ms", P99),
+            ("lost", LOST),
+        ],
+        Shows::Lateness => &[
+            ("p50 ms", P50),
+            ("×", P50_RATIO),
+            ("p99 ms", P99),
+            ("×", P99_RATIO),
+            ("CPU each, µs", CPU),
+            ("lost", LOST),
+        ],
+        Shows::Publishes => {
+            &[("events/s", RATE), ("×", RATE_RATIO), ("CPU each, µs", CPU), ("lost", LOST)]
+        }
+        Shows::Reads => &[
+            ("events/s", RATE),
+            ("CPU each, µs", CPU),
+            ("memory above idle, MiB", MIB),
+            ("in disorder", |samples, _| thousands(Sample::median(samples).out_of_order)),
+        ],
+        Shows::Memory => &[("KiB each", KIB), ("kernel, both ends, KiB", KERNEL)],
+    }
+}
+
+/// The median of the ratios of neighbouring runs.
+fn ratio(samples: &[Sample], first: &[Sample], of: fn(&Sample) -> f64) -> String {
+    let ratios = samples.iter().zip(first).map(|(sample, first)| of(sample) / of(first).max(1e-9));
+    format!("{:.2}", median(ratios))
+}
+
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What was run where.
+pub(crate) fn head(rounds: usize, seconds: u64, commit: &str) -> String {
+    let model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown", |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = Command::new("uname").arg("-r").output();
+    let kernel = kernel.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let kernel = kernel.unwrap_or_default();
+    let mut text = format!(
+        "Measured at `{commit}` by `cargo xtask bench --rounds {rounds} --seconds {seconds}` on {cores} cores of {model}, Linux {kernel}; server and load share them. Medians of {rounds} rounds, in each of which everybody had a turn; × is the median of the ratios to the first row's run of the same round. Events of {} bytes.\n\n",
+        crate::load::SIZE
+    );
+    for (name, source) in FLOORS {
+        let sum = Sha256::digest(source.as_bytes());
+        let sum: String = sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let _ = writeln!(text, "* `bench/src/server/{name}`: sha256 {sum}…");
+    }
+    text
+}
+
+/// Where a report's tables begin in the document.
+pub(crate) const BEGIN: &str = "<!-- tables: written by `cargo xtask bench` -->";
+/// And where they end.
+pub(crate) const END: &str = "<!-- end of tables -->";
+
+/// Puts the tables into the document, between their marks.
+pub(crate) fn write(file: &Path, tables: &str) -> anyhow::Result<()> {
+    let text = fs::read_to_string(file)?;
+    let (before, rest) = text.split_once(BEGIN).ok_or_else(|| anyhow::anyhow!("no {BEGIN}"))?;
+    let (_, after) = rest.split_once(END).ok_or_else(|| anyhow::anyhow!("no {END}"))?;
+    fs::write(file, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", tables.trim()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(thousands(1_234_567.4), "1,234,567");
+        assert_eq!((thousands(0.0), thousands(999.0)), ("0".into(), "999".into()));
+    }
+}
