@@ -186,10 +186,10 @@ impl Drop for Running {
     }
 }
 
-/// The program that is measured.
-pub(crate) fn eventwall() -> anyhow::Result<PathBuf> {
-    let path = std::env::var_os("EVENTWALL_BIN").map(PathBuf::from);
-    path.context("EVENTWALL_BIN names the eventwall to measure; `cargo xtask bench` sets it")
+/// The program that is measured: of the same build, unless told otherwise.
+fn eventwall() -> anyhow::Result<PathBuf> {
+    let told = std::env::var_os("EVENTWALL_BIN").map(PathBuf::from);
+    told.map_or_else(|| Ok(std::env::current_exe()?.with_file_name("eventwall")), Ok)
 }
 
 /// On a disk: the system's temporary folder may be memory.

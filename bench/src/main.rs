@@ -121,7 +121,9 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
 /// In each round everybody has a turn, so that what the machine does meanwhile meets all of them.
 fn measure<'a>(scenario: &'a Scenario, args: &RunArgs) -> Measured<'a> {
     let chosen = scenario.contenders.iter().filter(|contender| {
-        args.only.as_ref().is_none_or(|only| contender.name().contains(only.as_str()))
+        args.only
+            .as_ref()
+            .is_none_or(|only| only.split(',').any(|only| contender.name().contains(only)))
     });
     let mut samples: Vec<_> = chosen.map(|contender| (*contender, Vec::new())).collect();
     for round in 1..=args.rounds {

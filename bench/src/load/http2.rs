@@ -25,7 +25,9 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // On a thread of its own: they read while others publish.
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build()?;
         Ok(Self { runtime, events: Arc::default() })
     }
 

@@ -176,6 +176,8 @@ impl Load {
         socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, address), 0)).into())?;
         socket.connect_timeout(&at.into(), STALLED).context("no connection")?;
         socket.set_tcp_nodelay(true)?;
+        // Closed without ceremony, so that thousands of ports are not kept waiting.
+        socket.set_linger(Some(Duration::ZERO))?;
         Ok(socket.into())
     }
 

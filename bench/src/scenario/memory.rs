@@ -13,8 +13,8 @@ use crate::{
 const TOPIC: &str = "bench/wall";
 const EVENTS: u64 = 100;
 const FEW: usize = 1000;
-/// The window, so that it turns over soon, and ticks that come soon.
-const SETTINGS: [&str; 4] = ["--window-bytes", "4MiB", "--heartbeat", "2s"];
+/// The window and the log, so that they turn over soon, and ticks that come soon.
+const SETTINGS: [&str; 6] = ["--window-bytes", "4MiB", "--max-bytes", "2MiB", "--heartbeat", "2s"];
 /// Until everybody has had a tick or two.
 const TICKS: Duration = Duration::from_secs(5);
 
@@ -51,9 +51,9 @@ fn http1(contender: Contender, mut load: Load, many: usize) -> anyhow::Result<Sa
 
 fn step(load: &mut Load, server: &Running, more: usize) -> anyhow::Result<(f64, f64)> {
     load.subscribe(server.at, more, |_| server.follow(TOPIC))?;
-    if load.publishers.is_empty() {
-        load.add_publishers(server.at, 1)?;
-    }
+    // A new one each time: a connection that is quiet for too long is closed.
+    load.publishers.clear();
+    load.add_publishers(server.at, 1)?;
     publish(load, server)?;
     load.until_quiet(TICKS)?;
     Ok(measured(server))

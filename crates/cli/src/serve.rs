@@ -58,7 +58,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let renewals = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let reloads = Reloads { app: app.clone(), state: storage.state.clone(), tls: tls.clone() };
     let reloads = tokio::spawn(reloads.on_hangup(hangups, args));
-    eventwall_server::serve(Listener { tcp: listener, tls }, router, app, stop).await;
+    let served = eventwall_server::serve(Listener { tcp: listener, tls }, router, app, stop).await;
     reloads.abort();
     if let Some(renewals) = renewals {
         renewals.abort();
@@ -72,7 +72,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     }
     storage.log.close().await;
     signals.abort();
-    Ok(())
+    served.map_err(|error| Failure::general(format!("no threads to deliver with: {error}")))
 }
 
 const DECIDE: &str = "--public-walls lobby opens a wall, --public-read TOPICS and --public-write TOPICS open topics, and --allow-anyone opens everything";

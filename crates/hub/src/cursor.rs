@@ -41,6 +41,11 @@ impl Cursor {
         cursor
     }
 
+    /// Whether nothing but its topics decides what it wants of what follows.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.start.is_none()
+    }
+
     /// Whether an event at `position` of a topic that the filter matches is wanted.
     pub(crate) fn wants(&self, topic: &Topic, position: Position) -> bool {
         let floor = self.start.as_ref().and_then(|start| start.floors.get(topic));

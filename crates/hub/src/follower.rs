@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Epochs, EventId, Millis, Position, ReadRange};
+use eventwall_log::{Epochs, EventId, Filter, Position, ReadRange};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    Form, Framed, Gap, GapReason,
+    Form, Gap, GapReason,
     control::{comment_tick, gap_frame, live_frame, tick_frame},
     cursor::Cursor,
+    desk::Stretch,
     mutation::Mutation,
     next::{CaughtUp, Next, next},
     start::Started,
@@ -37,17 +38,6 @@ pub struct FollowOptions {
     pub max_lag: Option<Duration>,
 }
 
-/// What a step sent, to be counted.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) events: u64,
-    /// They had left the window, and were read from the log.
-    pub(crate) replayed: bool,
-    /// The time of the oldest of them.
-    pub(crate) oldest: Option<Millis>,
-    pub(crate) gap: Option<GapReason>,
-}
-
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Follower {
@@ -59,7 +49,8 @@ pub struct Follower {
     ended: bool,
     /// The first tick is still to be sent.
     beginning: bool,
-    gap: Option<Gap>,
+    // Boxed, as hardly anybody has one.
+    gap: Option<Box<Gap>>,
     /// Replay ends here; `None` once `live` was said, or if no start was asked for.
     live_at: Option<Position>,
     /// Up to here it reads the log, which knows what the limits of topics leave.
@@ -72,7 +63,8 @@ pub struct Follower {
     caught_up: Option<Arc<CaughtUp>>,
     /// The number of the next ephemeral event; `None` until it is live.
     next_ephemeral: Option<u64>,
-    tally: Tally,
+    /// It was told of one, which is not counted yet.
+    told_gap: Option<GapReason>,
     #[cfg(any(test, feature = "simulator"))]
     pub(crate) mutation: Option<Mutation>,
 }
@@ -80,9 +72,14 @@ pub struct Follower {
 /// What a follower wants done.
 #[derive(Debug)]
 pub enum Step {
-    /// Send these frames, in order.
+    /// Send these events, and say by [`Subscriber::sent`](crate::Subscriber::sent) how many are on their
+    /// way: the others come again.
+    Events(Arc<Stretch>),
+    /// Send these frames, in order. They do not come again.
     Send(Vec<Bytes>),
-    /// Read the log and hand the page to [`Subscription`](crate::Subscription).
+    /// Send these frames, in order, or forget them if there is no room: best effort.
+    Ephemeral(Vec<Bytes>),
+    /// Read the log by [`Subscriber::read`](crate::Subscriber::read).
     Read(ReadRange),
     /// Wait for news of its topics, at most until then.
     Wait(Instant),
@@ -106,7 +103,7 @@ impl Follower {
             began: now,
             ended: false,
             beginning: true,
-            gap: started.gap,
+            gap: started.gap.map(Box::new),
             // Whoever waits for the first events only never gets as far as live.
             live_at: started.live_at.filter(|_| options.wait.is_none()),
             from_log_to: started.live_at.filter(|_| started.from_log),
@@ -115,7 +112,7 @@ impl Follower {
             behind: None,
             caught_up: None,
             next_ephemeral: None,
-            tally: Tally::default(),
+            told_gap: None,
             #[cfg(any(test, feature = "simulator"))]
             mutation: None,
         }
@@ -131,9 +128,36 @@ impl Follower {
         self.caught_up.as_ref().map_or(0, |read| read.events.len())
     }
 
-    /// What the last step sent.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
+    /// Which of an event's frames it gets.
+    pub(crate) fn form(&self) -> Form {
+        self.options.form
+    }
+
+    /// `filter` equals its own.
+    pub(crate) fn share_filter(&mut self, filter: &Filter) {
+        self.cursor.filter = filter.clone();
+    }
+
+    /// Why it was told of a gap, once.
+    pub(crate) fn take_told_gap(&mut self) -> Option<GapReason> {
+        self.told_gap.take()
+    }
+
+    /// What is replayed on request says nothing about how fast delivery is.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live_at.is_none() && self.options.wait.is_none()
+    }
+
+    /// Where it stands, if what it gets next depends on that and its topics alone.
+    pub(crate) fn plain(&self) -> Option<Position> {
+        let begun = !self.beginning && !self.ended && self.is_live();
+        let plain = begun && self.cursor.is_plain() && !self.replays_from_log();
+        plain.then_some(self.cursor.position)
+    }
+
+    /// Events that were found to follow where it stands.
+    pub(crate) fn offer(&mut self, stretch: Arc<Stretch>, now: Instant) -> Step {
+        self.too_far_behind(stretch.tail, now).unwrap_or(Step::Events(stretch))
     }
 
     pub(crate) fn take_in(&mut self, read: Arc<CaughtUp>) {
@@ -141,7 +165,6 @@ impl Follower {
     }
 
     pub(crate) fn step(&mut self, window: &Window, epochs: &Epochs, now: Instant) -> Step {
-        self.tally = Tally::default();
         if self.ended {
             return Step::End;
         }
@@ -162,16 +185,17 @@ impl Follower {
                 self.caught_up = None;
             }
             match next(&self.cursor, self.limit(), window, self.caught_up.as_deref()) {
-                Next::Events(slice) => {
-                    let lag = self.too_far_behind(window.tail(), now);
-                    return lag.unwrap_or_else(|| self.deliver(&slice, behind, now));
+                Next::Events(Slice { events, examined }) => {
+                    let tail = window.tail();
+                    let stretch = Stretch { events, examined, tail, replayed: behind };
+                    return self.offer(Arc::new(stretch), now);
                 }
                 Next::Gap { resumed, removals, .. } if self.mutated(Mutation::HideGap) => {
                     self.cursor.advance(resumed);
                     self.cursor.forgives = removals;
                 }
                 Next::Gap { resumed, removed, removals } => {
-                    self.tally.gap = Some(GapReason::Expired);
+                    self.told_gap = Some(GapReason::Expired);
                     let gap = Gap::expired(epochs, self.cursor.position, (resumed, removed));
                     self.cursor.advance(resumed);
                     self.cursor.forgives = removals;
@@ -203,13 +227,16 @@ impl Follower {
         untold.then(|| self.tick(epochs))
     }
 
-    fn deliver(&mut self, slice: &Slice, behind: bool, now: Instant) -> Step {
-        let frames = self.frames(&slice.events, behind);
-        self.cursor.advance(self.reached(slice.examined, behind));
+    /// The first `count` events of a stretch are on their way.
+    pub(crate) fn sent(&mut self, stretch: &Stretch, count: usize, now: Instant) {
+        let Some(last) = stretch.events[..count].last() else { return };
+        let whole = count == stretch.events.len();
+        let through = if whole { stretch.examined } else { last.position() };
+        self.cursor.advance(self.reached(through, stretch.replayed));
         // Whoever does not take its frames holds them, and nothing beside.
         self.caught_up.take_if(|read| read.through <= self.cursor.position);
         self.ended = self.options.wait.is_some();
-        self.send(frames, now)
+        self.quiet_since = now;
     }
 
     /// Nothing of the log is left to send just now.
@@ -220,7 +247,8 @@ impl Follower {
             return self.wait(epochs, now);
         }
         self.ended = self.options.wait.is_some();
-        self.send(ephemeral, now)
+        self.quiet_since = now;
+        Step::Ephemeral(ephemeral)
     }
 
     /// Ends it if it has been on its way to what was there before for longer than it may. On a busy
@@ -256,7 +284,7 @@ impl Follower {
 
     /// A gap comes before the tick that would move the client's cursor past it.
     fn first_frames(&mut self, epochs: &Epochs) -> Vec<Bytes> {
-        self.tally.gap = self.gap.as_ref().map(|gap| gap.reason);
+        self.told_gap = self.gap.as_ref().map(|gap| gap.reason);
         let gap = self.gap.take().map(|gap| gap_frame(&gap, &self.id(epochs)));
         let tick = self.options.wait.is_none().then(|| self.tick(epochs));
         gap.into_iter().chain(tick).collect()
@@ -276,15 +304,6 @@ impl Follower {
         let further = u64::from(self.mutated(Mutation::TickTooFar));
         let id = epochs.id(Position(self.cursor.position.0 + further));
         if self.options.comment_ticks { comment_tick() } else { tick_frame(&id) }
-    }
-
-    fn frames(&mut self, events: &[Arc<Framed>], behind: bool) -> Vec<Bytes> {
-        self.tally.events = events.len() as u64;
-        // What is replayed on request says nothing about how fast delivery is.
-        self.tally.replayed = behind;
-        let live = !behind && self.live_at.is_none() && self.options.wait.is_none();
-        self.tally.oldest = events.first().filter(|_| live).map(|event| event.record().time);
-        events.iter().map(|event| event.bytes(self.options.form)).collect()
     }
 
     /// Where the cursor stands after a step.

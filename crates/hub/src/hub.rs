@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use eventwall_log::{
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
-    Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscription,
+    Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscriber, Waiter,
     catch_up::CatchUps,
     presence::Presence,
     registry::{Registration, Registry},
@@ -77,7 +80,9 @@ impl std::fmt::Debug for Relay {
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
     window: RwLock<Window>,
-    registry: Arc<Registry>,
+    /// [`Window::erasures`], to be read without the window.
+    erasures: AtomicU64,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) catch_ups: CatchUps,
     pub(crate) max_start_events: usize,
     /// The last position that came off the log's tail.
@@ -207,15 +212,21 @@ impl Hub {
         filter: Filter,
         from: &Start,
         options: FollowOptions,
-    ) -> Result<Subscription, StartError> {
-        let registration = self.shared.register(filter.clone());
+    ) -> Result<Subscriber, StartError> {
+        let named = self.shared.registry.name(filter.clone());
         let started = self.shared.start(filter, from).await?;
         if let Some(live_at) = started.live_at {
             // Or `live` might have to wait for the window until the next tick.
             self.shared.caught_up_with(live_at).await;
         }
         let follower = Follower::new(started, options, self.heartbeat, Instant::now());
-        Ok(Subscription::new(follower, self.shared.clone(), registration))
+        Ok(Subscriber::new(follower, self.shared.clone(), named))
+    }
+
+    /// From now on `waiter` hears of news of the topics that `filter` names. Who then takes a step misses
+    /// nothing.
+    pub fn register(&self, filter: Filter, waiter: &Arc<dyn Waiter>) -> Registration {
+        self.shared.registry.register(filter, waiter)
     }
 
     /// Whether the log still has an event at `position` that `filter` matches.
@@ -257,6 +268,7 @@ impl Shared {
         let shared = Self {
             log,
             window: RwLock::new(Window::new(end, config.window_bytes)),
+            erasures: AtomicU64::new(0),
             registry: Arc::default(),
             catch_ups: CatchUps::new(config.catch_ups),
             max_start_events: config.max_start_events,
@@ -275,9 +287,9 @@ impl Shared {
         start(&*self.log, filter, from, self.max_start_events).await
     }
 
-    /// From now on, news of these topics are noted.
-    pub(crate) fn register(&self, filter: Filter) -> Registration {
-        self.registry.register(filter)
+    /// See [`Window::erasures`].
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::Acquire)
     }
 
     /// The tail task: everything that comes off the log goes into the window, then whoever
@@ -339,6 +351,7 @@ impl Shared {
             }
         }
         window.examined(page.examined);
+        self.erasures.store(window.erasures(), Ordering::Release);
         drop(window);
         self.tail.send_replace(page.examined);
         match page.removed {

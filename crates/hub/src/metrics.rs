@@ -1,15 +1,18 @@
 //! What the hub counts. Counting takes no lock on the way of an event.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use eventwall_log::Millis;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeLabelSet, EncodeLabelValue, EncodeMetric, MetricEncoder, NoLabelSet},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
-use crate::{GapReason, follower::Tally};
+use crate::GapReason;
 
 /// The hub's counters. Clones count together.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ pub struct HubMetrics {
     delivered_bytes: Counter,
     replayed: Counter,
     gaps: Family<GapLabels, Counter<u64, AtomicU64>>,
-    lag: Histogram,
+    lag: Lag,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,8 +41,68 @@ enum GapLabel {
     unknown,
 }
 
-/// Seconds: from what a publish to a socket should take to what nobody should wait.
-const LAG: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// What one who delivers has counted, to be added to all of it now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) replayed: u64,
+    pub(crate) lag: Lags,
+}
+
+/// Milliseconds: from what a publish to a socket should take to what nobody should wait.
+const BOUNDS: [Millis; 12] = [1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 5000, 30_000];
+
+/// How many were how late: one more than there are bounds.
+#[derive(Debug, Default)]
+pub(crate) struct Lags {
+    buckets: [u64; BOUNDS.len() + 1],
+    sum: Millis,
+}
+
+impl Lags {
+    pub(crate) fn add(&mut self, lag: Millis) {
+        self.buckets[BOUNDS.partition_point(|bound| *bound < lag)] += 1;
+        self.sum += lag;
+    }
+}
+
+/// A histogram that many deliveries are added to at once.
+#[derive(Debug, Clone, Default)]
+struct Lag(Arc<SharedLags>);
+
+#[derive(Debug, Default)]
+struct SharedLags {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    sum: AtomicU64,
+}
+
+impl Lag {
+    fn add(&self, lags: &Lags) {
+        for (all, more) in self.0.buckets.iter().zip(lags.buckets) {
+            if more > 0 {
+                all.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+        self.0.sum.fetch_add(lags.sum, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for Lag {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
+        let seconds = |milliseconds: u64| milliseconds as f64 / 1000.0;
+        let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::MAX]);
+        let counts = self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let sum = seconds(self.0.sum.load(Ordering::Relaxed));
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
 
 impl Default for HubMetrics {
     fn default() -> Self {
@@ -50,7 +113,7 @@ impl Default for HubMetrics {
             delivered_bytes: Counter::default(),
             replayed: Counter::default(),
             gaps: Family::default(),
-            lag: Histogram::new(LAG),
+            lag: Lag::default(),
         }
     }
 }
@@ -78,22 +141,22 @@ impl HubMetrics {
         to.register_with_unit("delivery_lag", lag, Unit::Seconds, self.lag.clone());
     }
 
-    pub(crate) fn count(&self, tally: &Tally, bytes: usize, now: Millis) {
-        self.delivered_bytes.inc_by(bytes as u64);
-        self.delivered.inc_by(tally.events);
-        if tally.replayed {
-            self.replayed.inc_by(tally.events);
-        } else if let Some(oldest) = tally.oldest {
-            let milliseconds = u32::try_from(now.saturating_sub(oldest)).unwrap_or(u32::MAX);
-            self.lag.observe(f64::from(milliseconds) / 1000.0);
+    pub(crate) fn add(&self, counts: &Counts) {
+        if counts.events == 0 {
+            return;
         }
-        if let Some(reason) = tally.gap {
-            let reason = match reason {
-                GapReason::Expired => GapLabel::expired,
-                GapReason::Replaced => GapLabel::replaced,
-                GapReason::Unknown => GapLabel::unknown,
-            };
-            self.gaps.get_or_create(&GapLabels { reason }).inc();
-        }
+        self.delivered_bytes.inc_by(counts.bytes);
+        self.delivered.inc_by(counts.events);
+        self.replayed.inc_by(counts.replayed);
+        self.lag.add(&counts.lag);
+    }
+
+    pub(crate) fn gap(&self, reason: GapReason) {
+        let reason = match reason {
+            GapReason::Expired => GapLabel::expired,
+            GapReason::Replaced => GapLabel::replaced,
+            GapReason::Unknown => GapLabel::unknown,
+        };
+        self.gaps.get_or_create(&GapLabels { reason }).inc();
     }
 }

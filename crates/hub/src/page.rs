@@ -77,7 +77,8 @@ impl Hub {
         wait: Duration,
     ) -> Result<EventPage, StartError> {
         let until = Instant::now() + wait;
-        let news = self.shared.register(filter.clone());
+        let _named = self.shared.registry.name(filter.clone());
+        let news = self.shared.registry.news(filter.clone());
         let mut page = self.page(filter.clone(), from, limit).await?;
         while page.events.is_empty() && page.gap.is_none() {
             if timeout_at(until, news.news()).await.is_err() {

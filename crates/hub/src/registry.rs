@@ -1,87 +1,122 @@
-//! Who waits for which topic. Wakes exactly those; a wake-up is never lost, because it is kept
-//! for whoever is not waiting just now.
+//! Who waits for which topic, and how many follow it. Wakes exactly those, once a topic however many
+//! subscribers stand behind one waiter. It knows nothing of what they get.
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use eventwall_log::{Filter, Topic};
 use tokio::sync::Notify;
 
+/// Is told that there are news. It must not block, and must keep a wake-up for later if it is busy.
+pub trait Waiter: fmt::Debug + Send + Sync {
+    /// There is something new, or there may be.
+    fn wake(&self);
+}
+
+impl Waiter for Notify {
+    fn wake(&self) {
+        self.notify_one();
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Registry(Mutex<Waiting>);
+
+type Waiters = HashMap<u64, Arc<dyn Waiter>>;
 
 #[derive(Debug, Default)]
 struct Waiting {
     next_id: u64,
-    by_topic: HashMap<Topic, HashMap<u64, Arc<Notify>>>,
-    for_all: HashMap<u64, Arc<Notify>>,
-    /// Those with patterns, each asked once a topic.
-    selections: HashMap<u64, (Filter, Arc<Notify>)>,
+    by_topic: HashMap<Topic, Waiters>,
+    for_all: Waiters,
+    /// Those with patterns.
+    selections: HashMap<u64, (Filter, Arc<dyn Waiter>)>,
+    /// Which of those match a topic: asked once a topic, not once an event.
+    resolved: HashMap<Topic, Vec<u64>>,
+    /// Subscribers that name a topic.
+    named: HashMap<Topic, u64>,
 }
+
+/// Topics whose patterns are remembered.
+const MAX_RESOLVED: usize = 4096;
 
 /// A place in the registry, given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Registration {
+pub struct Registration {
     registry: Arc<Registry>,
     id: u64,
     filter: Filter,
+}
+
+/// A task's place in the registry.
+#[derive(Debug)]
+pub(crate) struct News {
     notify: Arc<Notify>,
+    _registration: Registration,
+}
+
+/// A subscriber, counted until it is dropped for each topic that it names.
+#[derive(Debug)]
+pub(crate) struct Named {
+    registry: Arc<Registry>,
+    filter: Filter,
 }
 
 impl Registry {
-    pub(crate) fn register(self: &Arc<Self>, filter: Filter) -> Registration {
+    /// From now on `waiter` hears of news of these topics.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        filter: Filter,
+        waiter: &Arc<dyn Waiter>,
+    ) -> Registration {
+        let id = self.lock().add(&filter, waiter);
+        Registration { registry: self.clone(), id, filter }
+    }
+
+    /// For a task that awaits them.
+    pub(crate) fn news(self: &Arc<Self>, filter: Filter) -> News {
         let notify = Arc::new(Notify::new());
+        let waiter: Arc<dyn Waiter> = notify.clone();
+        News { notify, _registration: self.register(filter, &waiter) }
+    }
+
+    /// Counts a subscriber.
+    pub(crate) fn name(self: &Arc<Self>, filter: Filter) -> Named {
         let mut waiting = self.lock();
-        waiting.next_id += 1;
-        let id = waiting.next_id;
-        match &filter {
-            Filter::All => drop(waiting.for_all.insert(id, notify.clone())),
-            Filter::Selection(_) => {
-                waiting.selections.insert(id, (filter.clone(), notify.clone()));
-            }
-            Filter::Topics(topics) => {
-                for topic in topics.iter() {
-                    waiting.by_topic.entry(topic.clone()).or_default().insert(id, notify.clone());
-                }
-            }
+        for topic in named(&filter) {
+            *waiting.named.entry(topic.clone()).or_default() += 1;
         }
         drop(waiting);
-        Registration { registry: self.clone(), id, filter, notify }
+        Named { registry: self.clone(), filter }
     }
 
     /// How many name a topic.
     pub(crate) fn count(&self, topic: &Topic) -> u64 {
-        self.lock().by_topic.get(topic).map_or(0, |waiters| waiters.len() as u64)
+        self.lock().named.get(topic).copied().unwrap_or(0)
     }
 
     /// The topics that are named, the most by most, and by how many.
     pub(crate) fn counts(&self, most: usize) -> HashMap<Topic, u64> {
         let waiting = self.lock();
-        let counts = waiting.by_topic.iter().map(|(topic, by)| (topic.clone(), by.len() as u64));
-        let mut counts: Vec<(Topic, u64)> = counts.collect();
+        let mut counts: Vec<(&Topic, u64)> =
+            waiting.named.iter().map(|(topic, count)| (topic, *count)).collect();
         if counts.len() > most {
             counts.select_nth_unstable_by_key(most, |(_, count)| std::cmp::Reverse(*count));
             counts.truncate(most);
         }
-        counts.into_iter().collect()
+        counts.into_iter().map(|(topic, count)| (topic.clone(), count)).collect()
     }
 
     /// Wakes everyone who waits for one of `topics`.
     pub(crate) fn wake<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
-        let waiting = self.lock();
+        let mut waiting = self.lock();
         for topic in topics {
-            if let Some(waiters) = waiting.by_topic.get(topic) {
-                waiters.values().for_each(|waiter| waiter.notify_one());
-            }
-            for (filter, waiter) in waiting.selections.values() {
-                if filter.matches(topic) {
-                    waiter.notify_one();
-                }
-            }
+            waiting.wake(topic);
         }
-        waiting.for_all.values().for_each(|waiter| waiter.notify_one());
+        waiting.for_all.values().for_each(|waiter| waiter.wake());
     }
 
     /// Wakes everyone.
@@ -89,10 +124,7 @@ impl Registry {
         let waiting = self.lock();
         let by_topic = waiting.by_topic.values().flat_map(HashMap::values);
         let selections = waiting.selections.values().map(|(_, waiter)| waiter);
-        by_topic
-            .chain(waiting.for_all.values())
-            .chain(selections)
-            .for_each(|waiter| waiter.notify_one());
+        by_topic.chain(waiting.for_all.values()).chain(selections).for_each(|waiter| waiter.wake());
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -100,7 +132,81 @@ impl Registry {
     }
 }
 
-impl Registration {
+/// Who follows everything, or by a pattern only, names no topic.
+fn named(filter: &Filter) -> &[Topic] {
+    match filter {
+        Filter::Topics(topics) => topics,
+        Filter::All | Filter::Selection(_) => &[],
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, filter: &Filter, waiter: &Arc<dyn Waiter>) -> u64 {
+        self.next_id += 1;
+        let id = self.next_id;
+        match filter {
+            Filter::All => drop(self.for_all.insert(id, waiter.clone())),
+            Filter::Selection(_) => {
+                for (topic, matching) in &mut self.resolved {
+                    if filter.matches(topic) {
+                        matching.push(id);
+                    }
+                }
+                self.selections.insert(id, (filter.clone(), waiter.clone()));
+            }
+            Filter::Topics(topics) => {
+                for topic in topics.iter() {
+                    self.by_topic.entry(topic.clone()).or_default().insert(id, waiter.clone());
+                }
+            }
+        }
+        id
+    }
+
+    fn remove(&mut self, filter: &Filter, id: u64) {
+        match filter {
+            Filter::All => drop(self.for_all.remove(&id)),
+            Filter::Selection(_) => {
+                self.selections.remove(&id);
+                self.resolved.values_mut().for_each(|matching| matching.retain(|of| *of != id));
+            }
+            Filter::Topics(topics) => {
+                for topic in topics.iter() {
+                    let Some(waiters) = self.by_topic.get_mut(topic) else { continue };
+                    waiters.remove(&id);
+                    if waiters.is_empty() {
+                        self.by_topic.remove(topic);
+                    }
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, topic: &Topic) {
+        if let Some(waiters) = self.by_topic.get(topic) {
+            waiters.values().for_each(|waiter| waiter.wake());
+        }
+        if self.selections.is_empty() {
+            return;
+        }
+        if !self.resolved.contains_key(topic) {
+            self.resolve(topic);
+        }
+        let matching = self.resolved.get(topic).into_iter().flatten();
+        matching.filter_map(|id| self.selections.get(id)).for_each(|(_, waiter)| waiter.wake());
+    }
+
+    fn resolve(&mut self, topic: &Topic) {
+        if self.resolved.len() >= MAX_RESOLVED {
+            self.resolved.clear();
+        }
+        let all = self.selections.iter();
+        let matching = all.filter(|(_, (filter, _))| filter.matches(topic)).map(|(id, _)| *id);
+        self.resolved.insert(topic.clone(), matching.collect());
+    }
+}
+
+impl News {
     /// Resolves once one of its topics had news since the last time.
     pub(crate) async fn news(&self) {
         self.notify.notified().await;
@@ -109,19 +215,83 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.registry.lock().remove(&self.filter, self.id);
+    }
+}
+
+impl Named {
+    /// `filter` equals its own.
+    pub(crate) fn share_filter(&mut self, filter: &Filter) {
+        self.filter = filter.clone();
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
         let mut waiting = self.registry.lock();
-        match &self.filter {
-            Filter::All => drop(waiting.for_all.remove(&self.id)),
-            Filter::Selection(_) => drop(waiting.selections.remove(&self.id)),
-            Filter::Topics(topics) => {
-                for topic in topics.iter() {
-                    let Some(waiters) = waiting.by_topic.get_mut(topic) else { continue };
-                    waiters.remove(&self.id);
-                    if waiters.is_empty() {
-                        waiting.by_topic.remove(topic);
-                    }
-                }
+        for topic in named(&self.filter) {
+            let Some(count) = waiting.named.get_mut(topic) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                waiting.named.remove(topic);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl Waiter for Counting {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn topic(name: &str) -> Topic {
+        name.parse().unwrap()
+    }
+
+    fn counting() -> (Arc<Counting>, Arc<dyn Waiter>) {
+        let counting = Arc::new(Counting::default());
+        (counting.clone(), counting)
+    }
+
+    #[test]
+    fn patterns_are_resolved_once_a_topic_and_stay_true_as_waiters_come_and_go() {
+        let registry = Arc::new(Registry::default());
+        let select =
+            |pattern: &str| Filter::select([topic("named")], vec![pattern.parse().unwrap()]);
+        let woken = |of: &Counting| of.0.swap(0, Ordering::Relaxed);
+        let (one, waiter) = counting();
+        let first = registry.register(select("a/*"), &waiter);
+        registry.wake(&[topic("a/1"), topic("b/1"), topic("named")]);
+        assert_eq!(woken(&one), 2);
+        // A newcomer, after the topics were resolved.
+        let (two, waiter) = counting();
+        let _second = registry.register(select("*/1"), &waiter);
+        registry.wake(&[topic("a/1"), topic("b/1"), topic("c/2")]);
+        assert_eq!((woken(&one), woken(&two)), (1, 2));
+        drop(first);
+        registry.wake(&[topic("a/1")]);
+        assert_eq!((woken(&one), woken(&two)), (0, 1));
+        assert!(registry.lock().resolved.values().all(|matching| matching.len() <= 1));
+    }
+
+    #[test]
+    fn who_is_gone_is_not_counted() {
+        let registry = Arc::new(Registry::default());
+        let both = registry.name(Filter::topics([topic("a"), topic("b")]));
+        let one = registry.name(Filter::topics([topic("a")]));
+        assert_eq!((registry.count(&topic("a")), registry.count(&topic("b"))), (2, 1));
+        assert_eq!(registry.counts(1), HashMap::from([(topic("a"), 2)]));
+        drop((both, one));
+        assert!(registry.counts(9).is_empty());
     }
 }

@@ -4,10 +4,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Filter, ReadError, ReadRange, system_time};
+use eventwall_log::{Filter, ReadError, ReadRange};
 use tokio::time::{Duration, Instant};
 
-use crate::{Follower, Step, catch_up::Behind, hub::Shared, registry::Registration};
+use crate::{
+    Follower, Form, Step,
+    catch_up::Behind,
+    desk::{Desk, Stretch},
+    hub::Shared,
+    next::CaughtUp,
+    registry::{Named, News},
+};
 
 /// Why a subscriber is to be disconnected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,20 +27,31 @@ pub enum FollowError {
     Lagging(Duration),
 }
 
-/// One subscriber's stream of frames. Dropping it ends it.
+/// One subscriber, driven step by step by whoever delivers. Dropping it ends it.
 #[derive(Debug)]
-pub struct Subscription {
+pub struct Subscriber {
     follower: Follower,
     hub: Arc<Shared>,
-    registration: Registration,
+    named: Named,
     /// While it reads the log.
     behind: Option<Behind>,
 }
 
-impl Subscription {
-    pub(crate) fn new(follower: Follower, hub: Arc<Shared>, registration: Registration) -> Self {
+/// What was read from the log for a subscriber.
+#[derive(Debug, Clone)]
+pub struct Read(Arc<CaughtUp>);
+
+impl Subscriber {
+    pub(crate) fn new(follower: Follower, hub: Arc<Shared>, named: Named) -> Self {
         hub.metrics.subscribers.inc();
-        Self { follower, hub, registration, behind: None }
+        Self { follower, hub, named, behind: None }
+    }
+
+    /// As a stream for a task to await.
+    #[must_use]
+    pub fn into_stream(self) -> Subscription {
+        let news = self.hub.registry.news(self.filter().clone());
+        Subscription { subscriber: self, news }
     }
 
     #[cfg(test)]
@@ -47,10 +65,120 @@ impl Subscription {
         &self.follower.cursor().filter
     }
 
+    /// Many that follow the same share one filter: `filter` must equal its own.
+    pub fn share_filter(&mut self, filter: &Filter) {
+        debug_assert_eq!(self.filter(), filter, "it would follow something else");
+        self.follower.share_filter(filter);
+        self.named.share_filter(filter);
+    }
+
+    /// Which frames it gets.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.follower.form()
+    }
+
     /// What is to be written before the stream is ended from outside.
     #[must_use]
     pub fn last_words(&self) -> Option<Bytes> {
         self.follower.last_words(&self.hub.log.epochs())
+    }
+
+    /// What it wants done next. It takes no step past events that were not [`sent`](Self::sent).
+    pub fn step(&mut self, desk: &mut Desk) -> Step {
+        let here = self.follower.plain();
+        if let Some(stretch) = here.and_then(|at| desk.find(self.filter(), at)) {
+            return self.follower.offer(stretch, desk.now);
+        }
+        let window = self.hub.window();
+        let step = self.follower.step(&window, &desk.epochs, desk.now);
+        if let (Step::Events(stretch), Some(at)) = (&step, here) {
+            desk.remember(self.filter(), at, stretch);
+        }
+        drop(window);
+        if matches!(step, Step::Wait(_)) {
+            self.behind = None;
+        }
+        self.count_gap();
+        step
+    }
+
+    /// The first `count` of the events that it was given by its last step are on their way, in so many
+    /// bytes. The others will come again.
+    pub fn sent(&mut self, stretch: &Stretch, (count, bytes): (usize, usize), desk: &mut Desk) {
+        desk.count(stretch, count, bytes, self.follower.is_live());
+        self.follower.sent(stretch, count, desk.now);
+        if !stretch.replayed {
+            self.behind = None;
+        }
+    }
+
+    /// Whether there is nothing after a stretch that was sent whole, as far as was known when it was looked
+    /// up. What came since is news.
+    #[must_use]
+    pub fn is_up_to_date(&self, stretch: &Stretch) -> bool {
+        !stretch.has_more() && self.follower.plain().is_some()
+    }
+
+    fn count_gap(&mut self) {
+        if let Some(reason) = self.follower.take_told_gap() {
+            self.hub.metrics.gap(reason);
+        }
+    }
+
+    /// Does a [`Step::Read`]; its outcome is to be handed to [`take_in`](Self::take_in).
+    pub fn read(
+        &mut self,
+        range: ReadRange,
+    ) -> impl Future<Output = Result<Read, ReadError>> + Send + use<> {
+        self.read_by(range, Instant::now)
+    }
+
+    pub(crate) fn read_by<N: Fn() -> Instant>(
+        &mut self,
+        range: ReadRange,
+        now: N,
+    ) -> impl Future<Output = Result<Read, ReadError>> + use<N> {
+        self.behind.get_or_insert_with(|| self.hub.catch_ups.enter());
+        let (hub, filter) = (self.hub.clone(), self.filter().clone());
+        async move { hub.catch_up(&filter, range, now).await.map(Read) }
+    }
+
+    /// What was read for it.
+    pub fn take_in(&mut self, Read(read): Read) {
+        self.follower.take_in(read);
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.hub.metrics.subscribers.dec();
+    }
+}
+
+/// One subscriber's stream of frames. Dropping it ends it.
+#[derive(Debug)]
+pub struct Subscription {
+    subscriber: Subscriber,
+    news: News,
+}
+
+impl Subscription {
+    #[cfg(test)]
+    pub(crate) fn follower(&self) -> &Follower {
+        self.subscriber.follower()
+    }
+
+    /// What it follows.
+    #[must_use]
+    pub fn filter(&self) -> &Filter {
+        self.subscriber.filter()
+    }
+
+    /// What is to be written before the stream is ended from outside.
+    #[must_use]
+    pub fn last_words(&self) -> Option<Bytes> {
+        self.subscriber.last_words()
     }
 
     /// The next frames to write, in order; waits until there are some. `None`: the stream is
@@ -60,54 +188,45 @@ impl Subscription {
     /// The subscriber is to be disconnected; it may come back with its cursor.
     pub async fn next(&mut self) -> Result<Option<Vec<Bytes>>, FollowError> {
         loop {
-            match self.step(Instant::now()) {
-                Step::Send(frames) => {
-                    let bytes = frames.iter().map(Bytes::len).sum();
-                    self.hub.metrics.count(self.follower.tally(), bytes, system_time());
-                    return Ok(Some(frames));
-                }
+            match self.step() {
+                Step::Events(stretch) => return Ok(Some(self.frames(&stretch))),
+                Step::Send(frames) | Step::Ephemeral(frames) => return Ok(Some(frames)),
                 Step::End => return Ok(None),
                 Step::Lagging(lag) => return Err(FollowError::Lagging(lag)),
-                Step::Read(range) => self.read(range, Instant::now).await?,
+                Step::Read(range) => {
+                    let read = self.subscriber.read(range).await?;
+                    self.subscriber.take_in(read);
+                }
                 Step::Wait(until) => {
-                    let _ = tokio::time::timeout_at(until, self.registration.news()).await;
+                    let _ = tokio::time::timeout_at(until, self.news.news()).await;
                 }
             }
         }
     }
 
-    /// What it wants done next.
-    pub(crate) fn step(&mut self, now: Instant) -> Step {
-        let (window, epochs) = (self.hub.window(), self.hub.log.epochs());
-        let step = self.follower.step(&window, &epochs, now);
-        if matches!(step, Step::Wait(_)) {
-            self.behind = None;
-        }
-        step
+    fn step(&mut self) -> Step {
+        let mut desk = Desk::of(self.subscriber.hub.clone(), Instant::now());
+        self.subscriber.step(&mut desk)
+    }
+
+    fn frames(&mut self, stretch: &Stretch) -> Vec<Bytes> {
+        let frames = stretch.frames(self.subscriber.form());
+        let sent = (frames.len(), frames.iter().map(Bytes::len).sum());
+        let mut desk = Desk::of(self.subscriber.hub.clone(), Instant::now());
+        self.subscriber.sent(stretch, sent, &mut desk);
+        frames
+    }
+
+    /// For a simulator, which drives it by itself.
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn subscriber(&mut self) -> &mut Subscriber {
+        &mut self.subscriber
     }
 
     /// Whether there were news since it was last asked.
     #[cfg(any(test, feature = "simulator"))]
     pub(crate) fn has_news(&self) -> bool {
-        let mut news = std::pin::pin!(self.registration.news());
+        let mut news = std::pin::pin!(self.news.news());
         news.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
-    }
-
-    /// Does a [`Step::Read`].
-    pub(crate) async fn read(
-        &mut self,
-        range: ReadRange,
-        now: impl Fn() -> Instant,
-    ) -> Result<(), ReadError> {
-        self.behind.get_or_insert_with(|| self.hub.catch_ups.enter());
-        let read = self.hub.catch_up(&self.follower.cursor().filter, range, now).await?;
-        self.follower.take_in(read);
-        Ok(())
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.hub.metrics.subscribers.dec();
     }
 }

@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    hash::{Hash, Hasher},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use crate::{Pattern, Topic};
 
 /// A set of topics to read. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// Every topic: what a hub's tail reads.
     All,
@@ -35,6 +36,12 @@ impl PartialEq for Selection {
 
 impl Eq for Selection {}
 
+impl Hash for Selection {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.topics, &self.patterns).hash(state);
+    }
+}
+
 /// Topics whose match is remembered, per selection: there may be as many of those as streams.
 const MAX_KNOWN: usize = 128;
 
@@ -53,6 +60,16 @@ impl Filter {
                 Self::Selection(Arc::new(Selection { topics, patterns, known: RwLock::default() }))
             }
             exact => exact,
+        }
+    }
+
+    /// Whether another is for the same topics; quick if it is a clone.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Topics(one), Self::Topics(two)) if Arc::ptr_eq(one, two) => true,
+            (Self::Selection(one), Self::Selection(two)) if Arc::ptr_eq(one, two) => true,
+            (one, two) => one == two,
         }
     }
 

@@ -3,6 +3,9 @@
 //! (`routes`), and one handler a file (`publish`, `follow`, `erase`, `health`, `metrics`, `inspect`), which
 //! asks whether the topic is public (`access`) and whether its client may have that much (`quota`).
 //!
+//! A stream over HTTP/1.1 then leaves its connection's task for `delivery`; other streams are response bodies
+//! (`stream`).
+//!
 //! Handlers translate; they never decide what a subscriber gets. Every error leaves as a
 //! [`Problem`] that says what to change. The server knows no wall.
 
@@ -12,6 +15,7 @@ mod body;
 mod client;
 mod connection;
 mod cors;
+mod delivery;
 mod drain;
 mod erase;
 mod follow;

@@ -2,6 +2,8 @@
 //! docs/metrics.md says what each name means; a test holds the two together.
 
 use std::{
+    io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -172,6 +174,21 @@ impl Metrics {
 
     pub(crate) fn cut(&self, reason: Cut) {
         self.cuts.get_or_create(&CutLabels { reason }).inc();
+    }
+
+    /// A connection broke: by our deadline on writes, by the system's on acknowledgements, or by its peer.
+    pub(crate) fn broken(&self, cause: &io::Error, peer: Option<SocketAddr>) {
+        if cause.kind() != io::ErrorKind::TimedOut {
+            return;
+        }
+        let peer = peer.map(tracing::field::display);
+        if cause.raw_os_error().is_none() {
+            self.cut(Cut::stuck);
+            tracing::info!(peer, "cut a connection whose peer took no data for too long");
+        } else {
+            self.cut(Cut::gone);
+            tracing::info!(peer, "cut a connection whose peer is gone without a word");
+        }
     }
 
     /// Refused before it was a request.

@@ -107,10 +107,7 @@ impl Streaming {
         match error {
             FollowError::Read(error) => {
                 tracing::warn!(%error, "a subscriber cannot go on and is disconnected");
-                let retry = match error {
-                    ReadError::Unavailable(_) => spread(self.app.settings().limits.drain_window),
-                    ReadError::Damaged { .. } | ReadError::Io(_) => RETRY_UNREADABLE,
-                };
+                let retry = retry_of(error, self.app.settings().limits.drain_window);
                 // For who looks at the bytes; and stock clients must not come back at once.
                 self.queue = vec![retry_frame(retry), comment(&error.to_string())];
             }
@@ -140,7 +137,15 @@ impl Streaming {
     }
 }
 
-fn comment(text: &str) -> Bytes {
+/// When whoever met what cannot be read may come back, in milliseconds.
+pub(crate) fn retry_of(error: &ReadError, window: Duration) -> u64 {
+    match error {
+        ReadError::Unavailable(_) => spread(window),
+        ReadError::Damaged { .. } | ReadError::Io(_) => RETRY_UNREADABLE,
+    }
+}
+
+pub(crate) fn comment(text: &str) -> Bytes {
     format!(": {}\n\n", text.replace(['\r', '\n'], " ")).into()
 }
 

@@ -15,7 +15,9 @@ use super::{
     model::{Event, Keyed, Model},
     world::World,
 };
-use crate::{FollowOptions, Follower, GapReason, Start, Step, Subscription};
+use crate::{
+    Desk, FollowOptions, Follower, GapReason, Start, Step, Stretch, subscription::Subscriber,
+};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const TOPICS: usize = 6;
@@ -131,9 +133,10 @@ impl Run {
         self.world.pump().await?;
         for _ in 0..2 {
             self.now += HEARTBEAT;
+            let mut desk = self.desk();
             for at in 0..self.clients.len() {
                 self.reconnect(at).await?;
-                while self.step_one(at).await? {
+                while self.step_one(at, &mut desk).await? {
                     // Lines still break.
                     self.reconnect(at).await?;
                 }
@@ -457,7 +460,7 @@ impl Run {
         let (from, filter) = (self.start(at), self.clients[at].filter.clone());
         let forgiving = matches!(from, Start::Last(_) | Start::Since(_)) || self.clients[at].stale;
         let visible = if forgiving { Some(self.world.visible_now(&filter).await?) } else { None };
-        let registration = self.world.shared.register(filter.clone());
+        let named = self.world.shared.registry.name(filter.clone());
         let started = crate::start::start(&*self.world.log, filter, &from, MAX_START).await;
         let started = started.map_err(|error| error.to_string())?;
         let told = started.gap.as_ref().is_some_and(|gap| gap.reason != GapReason::Expired);
@@ -466,7 +469,7 @@ impl Run {
         }
         let mut follower = Follower::new(started, FollowOptions::default(), HEARTBEAT, self.now);
         follower.mutation = self.plan.hub;
-        let stream = Subscription::new(follower, self.world.shared.clone(), registration);
+        let stream = Subscriber::new(follower, self.world.shared.clone(), named).into_stream();
         let beginning = Beginning { last: matches!(from, Start::Last(_)), visible };
         self.clients[at].connected(stream, beginning);
         self.report.resumes += usize::from(matches!(from, Start::Resume(_)));
@@ -481,17 +484,23 @@ impl Run {
     }
 
     async fn step_some(&mut self) -> Result<(), String> {
+        let mut desk = self.desk();
         for _ in 0..self.clients.len().div_ceil(4) {
             let at = self.rng.random_range(0..self.clients.len());
             if !self.clients[at].slow || self.rng.random_bool(0.1) {
-                self.step_one(at).await?;
+                self.step_one(at, &mut desk).await?;
             }
         }
         Ok(())
     }
 
+    /// Those who take a step one after the other share what was decided for one of them.
+    fn desk(&self) -> Desk {
+        Desk::of(self.world.shared.clone(), self.now)
+    }
+
     /// One step of one subscriber; `false` if it has nothing to do.
-    async fn step_one(&mut self, at: usize) -> Result<bool, String> {
+    async fn step_one(&mut self, at: usize, desk: &mut Desk) -> Result<bool, String> {
         let now = self.now;
         let client = &mut self.clients[at];
         let Some(stream) = &mut client.stream else { return Ok(false) };
@@ -503,16 +512,36 @@ impl Run {
             }
             client.waiting = None;
         }
-        match stream.step(now) {
+        match stream.subscriber().step(desk) {
             Step::Wait(until) => client.waiting = Some(until),
             Step::End => return Err("a stream has ended by itself".into()),
             Step::Lagging(_) => return Err("nobody asked for a limit on lag".into()),
             Step::Read(range) => {
-                stream.read(range, || now).await.map_err(|error| error.to_string())?;
+                let read = stream.subscriber().read_by(range, move || now).await;
+                stream.subscriber().take_in(read.map_err(|error| error.to_string())?);
             }
-            Step::Send(frames) => return self.send(at, &frames).await.map(|()| true),
+            Step::Events(stretch) => {
+                let frames = self.take_some(at, &stretch, desk);
+                return self.send(at, &frames).await.map(|()| true);
+            }
+            Step::Send(frames) | Step::Ephemeral(frames) => {
+                return self.send(at, &frames).await.map(|()| true);
+            }
         }
         Ok(client.waiting.is_none())
+    }
+
+    /// A socket may have room for some of the events only.
+    fn take_some(&mut self, at: usize, stretch: &Stretch, desk: &mut Desk) -> Vec<bytes::Bytes> {
+        let Some(stream) = &mut self.clients[at].stream else { return Vec::new() };
+        let subscriber = stream.subscriber();
+        let mut frames = stretch.frames(subscriber.form());
+        if self.rng.random_bool(0.3) {
+            frames.truncate(self.rng.random_range(0..=frames.len()));
+        }
+        let bytes = frames.iter().map(bytes::Bytes::len).sum();
+        subscriber.sent(stretch, (frames.len(), bytes), desk);
+        frames
     }
 
     /// The line may break anywhere, also amid a frame.

@@ -38,7 +38,7 @@ async fn publish(hub: &Hub, name: &str, data: &str) -> EventId {
 async fn subscribe(hub: &Hub, names: &[&str], start: Start) -> Subscription {
     let form = Form { topic_line: names.len() > 1, json: false };
     let options = FollowOptions { form, ..FollowOptions::default() };
-    hub.subscribe(filter(names), &start, options).await.unwrap()
+    hub.subscribe(filter(names), &start, options).await.unwrap().into_stream()
 }
 
 /// The events of a stream until one named `last`, as `name:data`.
@@ -100,7 +100,7 @@ async fn who_stays_behind_once_live_is_told_apart_from_who_replays() {
     let minute = Duration::from_secs(60);
     let options = FollowOptions { max_lag: Some(minute), ..FollowOptions::default() };
     let start = Start::Resume(from.to_string());
-    let mut stream = hub.subscribe(filter(&["a"]), &start, options).await.unwrap();
+    let mut stream = hub.subscribe(filter(&["a"]), &start, options).await.unwrap().into_stream();
     // A replay may take as long as it likes.
     let mut frames = 0;
     // The first tick, the events, and live.
@@ -129,7 +129,8 @@ async fn who_stays_behind_once_live_is_told_apart_from_who_replays() {
 async fn who_keeps_up_with_a_busy_topic_is_not_behind() {
     let hub = hub();
     let options = FollowOptions { max_lag: Some(Duration::from_secs(60)), ..Default::default() };
-    let mut stream = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    let mut stream =
+        hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap().into_stream();
     until(&mut stream, "eventwall:tick").await;
     for n in 0..20 {
         // Each step finds what came since the one before.
@@ -145,7 +146,8 @@ async fn who_has_caught_up_is_not_behind_whatever_ephemera_come() {
     let hub = hub();
     let minute = Duration::from_secs(60);
     let options = FollowOptions { max_lag: Some(minute), ..FollowOptions::default() };
-    let mut stream = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    let mut stream =
+        hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap().into_stream();
     until(&mut stream, "eventwall:tick").await;
     publish(&hub, "a", "first").await;
     until(&mut stream, "first").await;
@@ -243,7 +245,8 @@ async fn the_json_form_says_what_stock_event_source_cannot() {
     let id = hub.publish(event.into(), AppendOptions::default()).await.unwrap().ids.remove(0);
     let form = Form { topic_line: false, json: true };
     let options = FollowOptions { form, ..FollowOptions::default() };
-    let mut stream = hub.subscribe(filter(&["a"]), &Start::Last(1), options).await.unwrap();
+    let mut stream =
+        hub.subscribe(filter(&["a"]), &Start::Last(1), options).await.unwrap().into_stream();
     let events = until(&mut stream, "eventwall:live").await;
     assert_eq!(events[1].event, "ping");
     let json: serde_json::Value = serde_json::from_str(&events[1].data).unwrap();
@@ -348,15 +351,19 @@ async fn whoever_waits_gets_the_first_events_and_an_end() {
     let start = hub.log().epochs().id(eventwall_log::Position::START);
     let quiet = hub.subscribe(filter(&["a"]), &Start::After(start.clone()), options).await.unwrap();
     let began = tokio::time::Instant::now();
-    assert_eq!(all_of(quiet).await, format!("id: {start}\nevent: eventwall:tick\ndata: \n\n"));
+    assert_eq!(
+        all_of(quiet.into_stream()).await,
+        format!("id: {start}\nevent: eventwall:tick\ndata: \n\n")
+    );
     assert_eq!(began.elapsed().as_secs(), 20);
-    let waiting = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    let waiting = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap().into_stream();
     let id = publish(&hub, "a", "x").await;
     let text = all_of(waiting).await;
     assert_eq!(text, format!("id: {id}\ndata: x\n\n"), "no tick before the events");
     publish(&hub, "a", "y").await;
     hub.shared.caught_up_with(hub.log().end()).await;
-    let replayed = hub.subscribe(filter(&["a"]), &Start::After(start), options).await.unwrap();
+    let replayed =
+        hub.subscribe(filter(&["a"]), &Start::After(start), options).await.unwrap().into_stream();
     assert!(all_of(replayed).await.ends_with("data: y\n\n"), "all that is there, and no live");
 }
 
@@ -364,7 +371,8 @@ async fn whoever_waits_gets_the_first_events_and_an_end() {
 async fn comment_ticks_leave_the_cursor_alone() {
     let hub = hub();
     let options = FollowOptions { comment_ticks: true, ..FollowOptions::default() };
-    let mut stream = hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap();
+    let mut stream =
+        hub.subscribe(filter(&["a"]), &Start::Now, options).await.unwrap().into_stream();
     for _ in 0..3 {
         assert_eq!(stream.next().await.unwrap().unwrap(), [": tick\n\n"]);
     }
@@ -411,8 +419,11 @@ async fn patterns_are_followed_like_topics() {
         publish(&hub, "elsewhere", "x").await;
     }
     let filter = Filter::select([], vec!["room/*".parse().unwrap()]);
-    let mut stream =
-        hub.subscribe(filter.clone(), &Start::Last(2), FollowOptions::default()).await.unwrap();
+    let mut stream = hub
+        .subscribe(filter.clone(), &Start::Last(2), FollowOptions::default())
+        .await
+        .unwrap()
+        .into_stream();
     let events = until(&mut stream, "eventwall:live").await;
     assert_eq!(told(&events), ["tick", "6", "7", "8", "9", "10", "11", "live"]);
     publish(&hub, "room/new", "new").await;

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{drive::connection, tls::Tls};
-use crate::{App, quota::Inside};
+use crate::{App, delivery::Delivery, quota::Inside};
 
 /// Connections served at once only to be told that there is no room for them.
 const REFUSALS: usize = 256;
@@ -53,20 +53,25 @@ pub(super) struct Served {
     pub(super) router: Router,
     pub(super) app: Arc<App>,
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) delivery: Delivery,
     refusals: Arc<Semaphore>,
 }
 
 /// Serves `router` on `listener` until `stop` resolves, then drains: streams are told when to
 /// come back and end, newcomers are answered as by a full server, and what is still open at
 /// the deadline is cut.
+///
+/// # Errors
+/// If the system gives no threads to deliver with.
 pub async fn serve(
     listener: impl Into<Listener>,
     router: Router,
     app: Arc<App>,
     stop: impl Future<Output = ()>,
-) {
+) -> io::Result<()> {
     let mut connections = JoinSet::new();
-    let acceptor = Acceptor::new(listener.into(), router, app.clone());
+    let acceptor = Acceptor::new(listener.into(), router, app.clone())?;
+    let delivery = &acceptor.served.delivery;
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -78,17 +83,20 @@ pub async fn serve(
     app.drain.begin();
     let deadline = sleep(app.settings().limits.drain_deadline);
     tokio::pin!(deadline);
-    while !connections.is_empty() {
+    while !connections.is_empty() || delivery.len() > 0 {
         tokio::select! {
             () = &mut deadline => break,
             connection = acceptor.next() => drop(connections.spawn(connection)),
             Some(_) = connections.join_next() => {}
+            () = delivery.emptied(), if delivery.len() > 0 => {}
         }
     }
-    if !connections.is_empty() {
-        tracing::warn!(connections = connections.len(), "cut connections that were still open");
+    let open = connections.len() + delivery.len();
+    if open > 0 {
+        tracing::warn!(connections = open, "cut connections that were still open");
     }
     connections.shutdown().await;
+    Ok(())
 }
 
 struct Acceptor {
@@ -98,10 +106,11 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn new(Listener { tcp, tls }: Listener, router: Router, app: Arc<App>) -> Self {
+    fn new(Listener { tcp, tls }: Listener, router: Router, app: Arc<App>) -> io::Result<Self> {
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        let served = Served { router, app, tls, refusals };
-        Self { listener: tcp, served: Arc::new(served), paused_until: Mutex::default() }
+        let delivery = Delivery::start(&app)?;
+        let served = Served { router, app, tls, delivery, refusals };
+        Ok(Self { listener: tcp, served: Arc::new(served), paused_until: Mutex::default() })
     }
 
     /// The next connection, to be spawned.

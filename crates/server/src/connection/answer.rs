@@ -24,6 +24,8 @@ use tower::ServiceExt as _;
 
 use super::{
     accept::Served,
+    deadline::Full,
+    detach::Detachable,
     open::Speaks,
     subscribed::{On, Subscribed},
 };
@@ -36,6 +38,7 @@ pub(super) struct Answering {
     peer: IpAddr,
     tls: bool,
     speaks: Speaks,
+    full: Full,
     refused: Option<TurnedAway>,
     subscribed: Arc<Subscribed>,
     asked: AtomicBool,
@@ -54,14 +57,26 @@ impl Answering {
     pub(super) fn new(
         served: &Served,
         peer: IpAddr,
-        (tls, speaks): (bool, Speaks),
+        (tls, speaks, full): (bool, Speaks, Full),
         refused: Option<TurnedAway>,
     ) -> Self {
         let (router, app) = (served.router.clone(), served.app.clone());
         let of_proxy = app.settings().trust.trusts(peer);
         let (subscribed, asked) = (Arc::default(), AtomicBool::new(false));
         let handling = AtomicUsize::new(0);
-        Self { router, app, peer, tls, speaks, refused, subscribed, asked, of_proxy, handling }
+        Self {
+            router,
+            app,
+            peer,
+            tls,
+            speaks,
+            full,
+            refused,
+            subscribed,
+            asked,
+            of_proxy,
+            handling,
+        }
     }
 
     pub(super) fn app(&self) -> &App {
@@ -93,7 +108,9 @@ impl Answering {
         let mut response = match self.refuse_at_once(&request) {
             Some(problem) => problem,
             None => {
-                let on = On { subscribed: self.subscribed.clone(), of_proxy: self.of_proxy };
+                let detaches = self.speaks == Speaks::Http1 && !self.full.is_full();
+                let (subscribed, of_proxy) = (self.subscribed.clone(), self.of_proxy);
+                let on = On { subscribed, of_proxy, detaches };
                 self.route(request, (client, on), self.refused.or(full)).await
             }
         };
@@ -102,6 +119,10 @@ impl Answering {
         tracing::debug!(client = %addr, %method, %uri, status, ?took, "answered");
         self.app.metrics.answered(&response);
         self.finish(&mut response, version);
+        if let Some(detachable) = response.extensions().get::<Detachable>() {
+            detachable.hold(place.flatten());
+            return response;
+        }
         match place.flatten() {
             Some(place) => response.map(|body| Body::new(Placed { body, _place: place })),
             None => response,

@@ -5,6 +5,10 @@ use std::{
     future::Future as _,
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -23,22 +27,43 @@ pin_project! {
         limit: Duration,
         // Boxed only while a write is stuck: a healthy connection has no timer.
         stuck: Option<Pin<Box<Sleep>>>,
+        full: Full,
+    }
+}
+
+/// Whether a write waits for room, to be asked from elsewhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Full(Arc<AtomicBool>);
+
+impl Full {
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
 impl<T> WriteDeadline<T> {
     pub(crate) fn new(io: T, limit: Duration) -> Self {
-        Self { io, limit, stuck: None }
+        Self { io, limit, stuck: None, full: Full::default() }
+    }
+
+    /// Whether a write waits for room.
+    pub(crate) fn full(&self) -> Full {
+        self.full.clone()
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.io
     }
 }
 
 /// Passes a write's outcome on, or fails it once it has been stuck for too long.
 fn within<R>(
     outcome: Poll<io::Result<R>>,
-    stuck: &mut Option<Pin<Box<Sleep>>>,
+    (stuck, full): (&mut Option<Pin<Box<Sleep>>>, &Full),
     limit: Duration,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<R>> {
+    full.0.store(outcome.is_pending(), Ordering::Relaxed);
     if outcome.is_ready() {
         *stuck = None;
         return outcome;
@@ -56,7 +81,7 @@ impl<T: AsyncWrite> AsyncWrite for WriteDeadline<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        within(this.io.poll_write(cx, bytes), this.stuck, *this.limit, cx)
+        within(this.io.poll_write(cx, bytes), (this.stuck, this.full), *this.limit, cx)
     }
 
     fn poll_write_vectored(
@@ -65,7 +90,7 @@ impl<T: AsyncWrite> AsyncWrite for WriteDeadline<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        within(this.io.poll_write_vectored(cx, bytes), this.stuck, *this.limit, cx)
+        within(this.io.poll_write_vectored(cx, bytes), (this.stuck, this.full), *this.limit, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -74,12 +99,12 @@ impl<T: AsyncWrite> AsyncWrite for WriteDeadline<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        within(this.io.poll_flush(cx), this.stuck, *this.limit, cx)
+        within(this.io.poll_flush(cx), (this.stuck, this.full), *this.limit, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        within(this.io.poll_shutdown(cx), this.stuck, *this.limit, cx)
+        within(this.io.poll_shutdown(cx), (this.stuck, this.full), *this.limit, cx)
     }
 }
 

@@ -2,7 +2,7 @@
 //! ended in order when the server goes down.
 
 use std::{
-    convert::Infallible, error::Error, future::Future, io, net::SocketAddr, sync::Arc,
+    convert::Infallible, error::Error, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc,
     time::Duration,
 };
 
@@ -20,12 +20,14 @@ use tokio::{
 use super::{
     accept::{Room, Served},
     answer::Answering,
+    detach::{Exit, Leaving, Stream, socket},
     http2::http2,
     open::{NotOpened, Opened, Speaks, Wire, client_of, open},
 };
 use crate::{
     App, Limits,
     client::Origin,
+    delivery::{Delivery, Detached},
     metrics::{Cut, TurnedAway},
     quota::Place,
 };
@@ -36,7 +38,7 @@ pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 pub(super) async fn connection(stream: TcpStream, served: Arc<Served>, room: Room) {
     let app = &served.app;
-    let _counted = Counted::new(&app.metrics.connections);
+    let counted = Counted::new(&app.metrics.connections);
     let settings = app.settings();
     let Ok(peer) = stream.peer_addr() else { return };
     // Asked before anything is waited for: else one address could fill the server with its silence.
@@ -54,7 +56,7 @@ pub(super) async fn connection(stream: TcpStream, served: Arc<Served>, room: Roo
     let opening = Box::pin(opened(stream, peer, &served, admission));
     match before_the_end(app, opening).await {
         Some(Ok(Some((opened, admission)))) => {
-            serve(opened, &served, &settings.limits, admission).await;
+            serve(opened, &served, &settings.limits, (counted, admission)).await;
         }
         Some(Ok(None)) => {
             app.metrics.dropped.inc();
@@ -105,16 +107,17 @@ fn tell_not_opened(app: &App, why: &NotOpened) {
     }
 }
 
-async fn serve(opened: Opened, served: &Arc<Served>, limits: &Limits, admission: Admission) {
+async fn serve(opened: Opened, served: &Arc<Served>, limits: &Limits, held: (Counted, Admission)) {
     let app = &served.app;
-    let Opened { io, speaks, peer, tls } = opened;
-    let answering = Answering::new(served, peer.ip(), (tls, speaks), admission.refused);
+    let Opened { io, speaks, peer, tls, full } = opened;
+    let answering = Answering::new(served, peer.ip(), (tls, speaks, full), held.1.refused);
     let answering = Arc::new(answering);
     match speaks {
-        Speaks::Http1 | Speaks::PlainHttp => {
-            let ended = Box::pin(http1(io, &answering, limits)).await;
-            let _ = ended.map_err(|error| tell_of_end(app, &error, peer));
-        }
+        Speaks::Http1 | Speaks::PlainHttp => match Box::pin(http1(io, &answering, limits)).await {
+            Ok(None) => {}
+            Ok(Some((io, leaving))) => detach(io, leaving, held, &served.delivery),
+            Err(error) => tell_of_end(app, &error, peer),
+        },
         Speaks::Http2 => {
             let ended = Box::pin(http2(io, &answering, limits, peer)).await;
             let _ = ended.map_err(|error| tell(app, &error, error.get_io(), peer));
@@ -153,10 +156,32 @@ impl Admission {
     }
 }
 
-async fn http1(io: Wire, answering: &Arc<Answering>, limits: &Limits) -> hyper::Result<()> {
+/// The stream goes on without this connection's task.
+fn detach(io: Wire, leaving: Leaving, held: (Counted, Admission), delivery: &Delivery) {
+    let Leaving { stream, head, framing } = leaving;
+    let Stream { subscriber, share, place, .. } = stream;
+    match socket(io) {
+        Ok(socket) => {
+            let held = Box::new((held, share, place));
+            delivery.take_over(Detached { socket, head, framing, subscriber, held });
+        }
+        Err(error) => tracing::warn!(%error, "a stream cannot be delivered"),
+    }
+}
+
+/// To its end, or until a stream leaves it.
+async fn http1(
+    io: Wire,
+    answering: &Arc<Answering>,
+    limits: &Limits,
+) -> hyper::Result<Option<(Wire, Leaving)>> {
+    let exit = Exit::default();
     let service = service_fn(|request: Request<Incoming>| {
-        let answering = answering.clone();
-        async move { Ok::<_, Infallible>(answering.answer(request.map(Body::new)).await) }
+        let (answering, exit, version) = (answering.clone(), exit.clone(), request.version());
+        async move {
+            let response = answering.answer(request.map(Body::new)).await;
+            Ok::<_, Infallible>(exit.answer(response, version).await)
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -164,20 +189,27 @@ async fn http1(io: Wire, answering: &Arc<Answering>, limits: &Limits) -> hyper::
         .header_read_timeout(limits.header_deadline)
         .max_buf_size(limits.head_bytes)
         .half_close(false);
-    let connection = builder.serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = answering.app().drain.draining() => {}
-    }
-    if !answering.was_asked() {
-        let first = timeout(FIRST_REQUEST, connection.as_mut()).await;
-        if first.is_ok() || !answering.was_asked() {
-            return Ok(());
+    let mut connection = builder.serve_connection(TokioIo::new(io), service);
+    let left = 'served: {
+        tokio::select! {
+            ended = exit.unless_left(&mut connection) => break 'served ended,
+            () = answering.app().drain.draining() => {}
         }
+        if !answering.was_asked() {
+            let first = timeout(FIRST_REQUEST, exit.unless_left(&mut connection)).await;
+            match first {
+                Ok(ended) => break 'served ended,
+                Err(_) if !answering.was_asked() => return Ok(None),
+                Err(_) => {}
+            }
+        }
+        Pin::new(&mut connection).graceful_shutdown();
+        exit.unless_left(&mut connection).await
+    };
+    match left {
+        Ok(ended) => ended.map(|()| None),
+        Err(leaving) => Ok(Some((connection.into_parts().io.into_inner(), leaving))),
     }
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }
 
 fn tell_of_end(app: &App, error: &hyper::Error, peer: SocketAddr) {
@@ -193,30 +225,23 @@ fn tell_of_end(app: &App, error: &hyper::Error, peer: SocketAddr) {
 }
 
 fn tell(app: &App, error: &dyn Error, cause: Option<&io::Error>, peer: SocketAddr) {
-    // By our deadline on writes, or by the system's on acknowledgements.
-    if let Some(cause) = cause.filter(|cause| cause.kind() == io::ErrorKind::TimedOut) {
-        if cause.raw_os_error().is_none() {
-            app.metrics.cut(Cut::stuck);
-            tracing::info!(%peer, "cut a connection whose peer took no data for too long");
-        } else {
-            app.metrics.cut(Cut::gone);
-            tracing::info!(%peer, "cut a connection whose peer is gone without a word");
-        }
+    if let Some(cause) = cause {
+        app.metrics.broken(cause, Some(peer));
     }
     tracing::debug!(%error, cause = cause.map(tracing::field::display), "a connection ended with an error");
 }
 
 /// A connection, counted for as long as it is open.
-struct Counted<'a>(&'a Gauge);
+struct Counted(Gauge);
 
-impl<'a> Counted<'a> {
-    fn new(gauge: &'a Gauge) -> Self {
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
         gauge.inc();
-        Self(gauge)
+        Self(gauge.clone())
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

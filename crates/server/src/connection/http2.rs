@@ -162,26 +162,39 @@ enum Ended {
 
 async fn stream(
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    respond: SendResponse<Bytes>,
     answering: &Answering,
     deadline: Duration,
 ) -> Ended {
+    // Boxed, as it needs much and is over soon: a stream that waits for events must not carry it.
+    match Box::pin(answer(request, respond, answering)).await {
+        Ok((stream, body)) => Box::pin(send(stream, body, deadline)).await,
+        Err(ended) => ended,
+    }
+}
+
+/// Sends the head of the answer; gives back where its body goes, or how it ended without one.
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    answering: &Answering,
+) -> Result<(SendStream<Bytes>, Body), Ended> {
     let head_only = request.method() == Method::HEAD;
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let request = request.map(|body| Body::new(Received { body, length }));
     let response = tokio::select! {
         response = answering.answer(request) => response,
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => return Ended::Reset,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(Ended::Reset),
     };
     let (parts, body) = response.map(|body| (!head_only).then_some(body)).into_parts();
     let mut head = http::Response::from_parts(parts, ());
     let body = body.filter(|body| !body.is_end_stream());
     complete(&mut head, body.as_ref());
     match (respond.send_response(head, body.is_none()), body) {
-        (Ok(stream), Some(body)) => send(stream, body, deadline).await,
-        (Ok(_), None) => Ended::Whole,
-        (Err(_), _) => Ended::Reset,
+        (Ok(stream), Some(body)) => Ok((stream, body)),
+        (Ok(_), None) => Err(Ended::Whole),
+        (Err(_), _) => Err(Ended::Reset),
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{
-    deadline::WriteDeadline,
+    deadline::{Full, WriteDeadline},
     proxy_protocol::{Parsed, parse},
     rewind::Rewind,
     tls::Tls,
@@ -44,6 +44,8 @@ pub(super) struct Opened {
     pub(super) peer: SocketAddr,
     /// It came through TLS.
     pub(super) tls: bool,
+    /// Whether what was answered waits for room.
+    pub(super) full: Full,
 }
 
 /// What is spoken on a connection.
@@ -91,33 +93,38 @@ pub(super) async fn client_of(
 
 /// Finds out how `client` speaks.
 pub(super) async fn open(
-    (mut stream, mut first): (TcpStream, BytesMut),
+    (mut tcp, mut first): (TcpStream, BytesMut),
     client: SocketAddr,
     tls: Option<&Tls>,
     limits: &Limits,
 ) -> Result<Opened, NotOpened> {
     let begins_with = match first.first() {
         Some(byte) => *byte,
-        None => within(limits.header_deadline, peek::<1>(&stream)).await?.0[0],
+        None => within(limits.header_deadline, peek::<1>(&tcp)).await?.0[0],
     };
-    let socket =
-        |first, stream| Rewind::new(first, WriteDeadline::new(stream, limits.write_deadline));
+    let stream = |stream| WriteDeadline::new(stream, limits.write_deadline);
     match tls {
         Some(tls) if begins_with == HANDSHAKE => {
-            let stream = handshake(socket(first.freeze(), stream), tls, limits).await?;
+            let io = stream(tcp);
+            let full = io.full();
+            let stream = handshake(Rewind::new(first.freeze(), io), tls, limits).await?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let speaks = if http2 { Speaks::Http2 } else { Speaks::Http1 };
-            Ok(Opened { io: Wire::Tls(Box::new(stream)), speaks, peer: client, tls: true })
+            Ok(Opened { io: Wire::Tls(Box::new(stream)), speaks, peer: client, tls: true, full })
         }
         Some(_) => {
-            let io = Wire::Plain(socket(first.freeze(), stream));
-            Ok(Opened { io, speaks: Speaks::PlainHttp, peer: client, tls: false })
+            let io = stream(tcp);
+            let full = io.full();
+            let io = Wire::Plain(Rewind::new(first.freeze(), io));
+            Ok(Opened { io, speaks: Speaks::PlainHttp, peer: client, tls: false, full })
         }
         None => {
-            let due = within(limits.header_deadline, preface(&mut stream, &mut first));
+            let due = within(limits.header_deadline, preface(&mut tcp, &mut first));
             let speaks = due.await?;
-            let io = Wire::Plain(socket(first.freeze(), stream));
-            Ok(Opened { io, speaks, peer: client, tls: false })
+            let io = stream(tcp);
+            let full = io.full();
+            let io = Wire::Plain(Rewind::new(first.freeze(), io));
+            Ok(Opened { io, speaks, peer: client, tls: false, full })
         }
     }
 }

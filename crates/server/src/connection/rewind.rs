@@ -23,6 +23,11 @@ impl<T> Rewind<T> {
     pub(super) fn new(first: Bytes, io: T) -> Self {
         Self { first, io }
     }
+
+    /// What is behind; what would have come first is lost.
+    pub(super) fn into_inner(self) -> T {
+        self.io
+    }
 }
 
 impl<T: AsyncRead> AsyncRead for Rewind<T> {

@@ -25,6 +25,8 @@ pub(crate) struct On {
     pub(super) subscribed: Arc<Subscribed>,
     /// It is a trusted proxy's.
     pub(super) of_proxy: bool,
+    /// A stream may leave it.
+    pub(crate) detaches: bool,
 }
 
 /// How much a subscription asks for.

@@ -7,12 +7,13 @@ mod start;
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use eventwall_hub::{FollowOptions, Form, Start, StartError};
+use eventwall_hub::{FollowOptions, Form, Start, StartError, padding_frame};
 use eventwall_log::{Filter, Pattern, PatternError, ReadError, Topic};
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
@@ -23,7 +24,7 @@ use self::{
 };
 use crate::{
     App, Client, Problem,
-    connection::{On, Size},
+    connection::{Detachable, On, Size, Stream},
     metrics::TurnedAway,
     problem::read_problem,
     publish::{parse_topic, topic_of},
@@ -131,7 +132,7 @@ pub(crate) async fn head_events(
 fn head(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
     let query = Query::of(uri);
     // Of no known length, or the answer would say that `GET` has nothing to say.
-    let body = Body::from_stream(stream::empty::<Result<Bytes, Infallible>>());
+    let body = endless();
     if wants_page(headers) {
         asked(app, &query, headers)?;
         return Ok((PAGE_HEAD, [(header::CONTENT_TYPE, "application/json")], body).into_response());
@@ -174,16 +175,31 @@ async fn follow(
     let turn = if matches!(start, Start::Last(_)) { app.pages.turn().await } else { None };
     let subscribed = app.hub.subscribe(filter, &start, options).await;
     drop(turn);
-    let subscription = match subscribed {
-        Ok(subscription) => subscription,
+    let subscriber = match subscribed {
+        Ok(subscriber) => subscriber,
         // A `503` would end a stock EventSource for ever.
         Err(StartError::Read(ReadError::Unavailable(_))) if wants_stream(headers) => {
             return Ok(unavailable(headers, &app.settings().limits, TurnedAway::Unreadable));
         }
         Err(error) => return Err(start_problem(error)),
     };
-    let body = stream_body(subscription, share, app.clone(), padding);
-    Ok((stream_head(app.hub.heartbeat()), body).into_response())
+    let head = stream_head(app.hub.heartbeat());
+    // Whoever polls will ask again on the same connection.
+    if options.wait.is_none() && extensions.get::<On>().is_some_and(|on| on.detaches) {
+        let stream = Stream { subscriber, share, padding: comment(padding), place: None };
+        return Ok((head, Extension(Detachable::new(stream)), endless()).into_response());
+    }
+    let body = stream_body(subscriber.into_stream(), share, app.clone(), padding);
+    Ok((head, body).into_response())
+}
+
+/// A body of no known length.
+fn endless() -> Body {
+    Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
+}
+
+fn comment(padding: usize) -> Vec<u8> {
+    if padding > 0 { padding_frame(padding).into() } else { Vec::new() }
 }
 
 fn follow_options(

@@ -16,7 +16,7 @@ pub struct Running {
     pub addr: SocketAddr,
     pub app: Arc<App>,
     stop: Option<oneshot::Sender<()>>,
-    serving: Option<JoinHandle<()>>,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
     pub runtime: Runtime,
 }
 
@@ -68,7 +68,7 @@ impl Running {
     }
 
     pub fn ended(&mut self) {
-        self.runtime.block_on(self.serving.take().unwrap()).unwrap();
+        self.runtime.block_on(self.serving.take().unwrap()).unwrap().unwrap();
     }
 
     /// A publish whose handler waits for the rest of its body: `100 Continue` says so.
