@@ -128,12 +128,13 @@ impl Connection {
 
     /// The text of a stream as far as `part`, which is waited for, and what came with it.
     pub fn text_until(&mut self, part: &str) -> io::Result<String> {
-        let mut text = String::new();
-        while !text.contains(part) {
-            let chunk = self.chunk()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            text.push_str(&String::from_utf8_lossy(&chunk));
+        let (mut text, mut looked) = (Vec::new(), 0);
+        // Only what came since: there may be thousands of chunks.
+        while !text[looked..].windows(part.len()).any(|found| found == part.as_bytes()) {
+            looked = text.len().saturating_sub(part.len());
+            text.extend(self.chunk()?.ok_or(io::ErrorKind::UnexpectedEof)?);
         }
-        Ok(text)
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Everything up to the end of the connection.

@@ -232,7 +232,8 @@ impl Shard {
                 tracing::warn!(%error, "a subscriber cannot go on and is disconnected");
                 let window = self.app.settings().limits.drain_window;
                 let retry = retry_frame(retry_of(&error, window));
-                self.end(key, &[retry, comment(&error.to_string())], desk);
+                // The first for who looks at the bytes; and stock clients must not come back at once.
+                self.end(key, &[comment(&error.to_string()), retry], desk);
             }
         }
     }
@@ -338,7 +339,7 @@ impl Shard {
     /// What it would get is no longer public. It is answered like anybody if it comes back.
     fn send_away(&mut self, key: Key, desk: &mut Desk) {
         let retry = retry_frame(spread(self.app.settings().limits.drain_window));
-        self.end(key, &[retry, comment("what this stream follows is no longer public")], desk);
+        self.end(key, &[comment("what this stream follows is no longer public"), retry], desk);
     }
 
     /// Each is told to come back at a time of its own, so that a restart is no stampede.
