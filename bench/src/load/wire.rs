@@ -63,7 +63,7 @@ impl Wire {
     /// From now on nothing is waited for.
     pub(super) fn never_wait(&self) -> io::Result<()> {
         let socket = match self {
-            Self::Plain(stream) => socket2::SockRef::from(&*stream),
+            Self::Plain(stream) => socket2::SockRef::from(stream),
             Self::Tls(tls) => socket2::SockRef::from(&tls.0),
         };
         socket.set_nonblocking(true)

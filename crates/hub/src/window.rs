@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use eventwall_log::{Filter, Position, Topic};
+use eventwall_log::{Filter, Position, Topic, kit::seek};
 
 use crate::{Framed, cursor::Cursor, ephemeral::Ephemera};
 
@@ -165,12 +165,12 @@ impl Window {
     }
 
     fn order_after(&self, position: Position) -> impl Iterator<Item = &Arc<Framed>> {
-        self.order.range(self.order.partition_point(|event| event.position() <= position)..)
+        self.order.range(seek(&self.order, |event| event.position() <= position)..)
     }
 
     fn topic_after(&self, topic: &Topic, position: Position) -> impl Iterator<Item = &Arc<Framed>> {
         self.topics.get(topic).into_iter().flat_map(move |events| {
-            events.range(events.partition_point(|event| event.position() <= position)..)
+            events.range(seek(events, |event| event.position() <= position)..)
         })
     }
 

@@ -26,6 +26,7 @@ mod memory;
 mod pattern;
 mod record;
 mod retention;
+mod seek;
 mod sequencer;
 #[cfg(any(test, feature = "simulator"))]
 pub mod simulator;
@@ -61,6 +62,7 @@ pub mod kit {
         ages::{AgeScan, Ages},
         buckets::{Bucket, Buckets},
         log::{PageBuilder, last_id},
+        seek::seek,
         topics::{Known, Origin, Reach, Topics},
     };
 }

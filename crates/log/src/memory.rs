@@ -17,6 +17,7 @@ use crate::{
     ages::Ages,
     buckets::Bucket,
     log::{PageBuilder, last_id},
+    seek::seek,
     sequencer::{Sequenced, Sequencer},
     system_clock, system_uptime,
     topics::Topics,
@@ -171,7 +172,7 @@ impl Inner {
             if !scan.is_over(scan.next, now) {
                 continue;
             }
-            let from = self.entries.partition_point(|entry| entry.position() <= scan.after);
+            let from = seek(&self.entries, |entry| entry.position() <= scan.after);
             for entry in self.entries.range(from..) {
                 if let Entry::Event(record) = entry {
                     if !scan.is_over(record.time, now) {
@@ -266,7 +267,7 @@ impl Inner {
         };
         let removed = removed.map(|p| p.min(through));
         let mut page = PageBuilder::new(range.after, budget);
-        let from = self.entries.partition_point(|entry| entry.position() <= range.after);
+        let from = seek(&self.entries, |entry| entry.position() <= range.after);
         for entry in self.entries.range(from..).take_while(|entry| entry.position() <= through) {
             if self.shows(entry, view) && !page.push(entry.clone(), filter) {
                 return page.finish(removed, self.topics.removals());

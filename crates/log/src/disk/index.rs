@@ -14,7 +14,8 @@ use super::{
     segment::{Added, Segment, Span},
 };
 use crate::{
-    Damage, Entry, Epochs, Keep, Millis, Position, Topic, buckets::Bucket, topics::Topics,
+    Damage, Entry, Epochs, Keep, Millis, Position, Topic, buckets::Bucket, seek::seek,
+    topics::Topics,
 };
 
 /// Memory for the newest entries, in bytes: what tails read instead of the disk.
@@ -255,7 +256,7 @@ impl Recent {
 
     /// The entries after `position`, if they are all here.
     pub(crate) fn since(&self, position: Position) -> Option<impl Iterator<Item = &Entry>> {
-        let from = self.entries.partition_point(|entry| entry.position() <= position);
+        let from = seek(&self.entries, |entry| entry.position() <= position);
         (position >= self.after).then(|| self.entries.range(from..))
     }
 

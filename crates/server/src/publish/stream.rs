@@ -1,11 +1,14 @@
 //! A body of `text/event-stream`: every event is published as it arrives, for as long as the
-//! publisher likes, in bounded memory. Reading waits for the log, so a fast publisher is
-//! slowed, not queued.
+//! publisher likes, in bounded memory. Only so much is gathered while the log is busy, so a fast publisher
+//! is slowed, not queued.
+
+use std::time::Duration;
 
 use axum::{body::Body, response::Response};
 use eventwall_hub::RESERVED_PREFIX;
 use eventwall_log::{AppendOptions, Batch, EventId, MAX_FIELD_BYTES, NewEvent, Topic};
 use eventwall_sse::{Decoder, Event, Item};
+use futures_util::future::{Fuse, FutureExt as _};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -14,8 +17,10 @@ use tokio::time::{sleep, timeout};
 use super::{Publish, answer, event, name, nth_key};
 use crate::{Problem, body::HeldRoom};
 
-/// Events that are published together at most.
-const TOGETHER: usize = 500;
+/// Events that are published together at most, and gathered while others are on their way.
+const TOGETHER: usize = 2000;
+/// Bytes of data after which no more are gathered.
+const TOGETHER_BYTES: usize = 256 << 10;
 
 /// What was published so far, for the answer.
 #[derive(Default)]
@@ -53,71 +58,166 @@ pub(super) async fn publish(
         let detail = "If-Match and If-None-Match guard one event: publish it as a body of its own";
         return Err(Problem::bad_request(detail));
     }
-    let mut done = Done::default();
-    match read(&publish, &topic, body, &mut done).await {
-        Ok(()) => {
-            let [first, last] = done.texts();
-            let json = json!({ "count": done.count, "first": first, "last": last });
-            Ok(answer(StatusCode::CREATED, &json))
+    let (done, outcome) = pass_on(&publish, &topic, body).await;
+    outcome.map_err(|problem| done.explain(problem))?;
+    let [first, last] = done.texts();
+    let json = json!({ "count": done.count, "first": first, "last": last });
+    Ok(answer(StatusCode::CREATED, &json))
+}
+
+/// While some events are on their way into the log, the next are gathered: so the log is never waited for
+/// with empty hands, and what came meanwhile goes together.
+async fn pass_on(publish: &Publish, topic: &Topic, body: Body) -> (Done, Result<(), Problem>) {
+    let (mut reading, mut done) = (Reading::new(publish, body), Some(Done::default()));
+    let appending = Fuse::terminated();
+    tokio::pin!(appending);
+    loop {
+        if let Some(before) = done.take_if(|_| !reading.gathered.is_empty() || reading.is_over()) {
+            if reading.gathered.is_empty() {
+                return (before, reading.outcome());
+            }
+            let events = reading.take();
+            appending.set(append(publish, topic, events, before).fuse());
         }
-        Err(problem) => Err(done.explain(problem)),
+        tokio::select! {
+            () = reading.more(), if reading.has_room() => {}
+            (after, outcome) = &mut appending => match outcome {
+                Ok(()) => done = Some(after),
+                Err(problem) => return (after, Err(problem)),
+            },
+        }
     }
 }
 
-async fn read(
-    publish: &Publish,
-    topic: &Topic,
-    mut body: Body,
-    done: &mut Done,
-) -> Result<(), Problem> {
-    let settings = publish.app.settings();
-    let limits = &settings.limits;
-    let mut decoder = Decoder::with_max_event_size(limits.body_bytes);
-    let mut room = HeldRoom::default();
-    loop {
+/// A body that is read, and the events that came out of it.
+struct Reading<'a> {
+    publish: &'a Publish,
+    body: Body,
+    decoder: Decoder,
+    room: HeldRoom,
+    gathered: Vec<Event>,
+    bytes: usize,
+    /// There is no room for more until those are taken.
+    full: bool,
+    limit: usize,
+    deadline: Duration,
+    over: Option<Result<(), Problem>>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(publish: &'a Publish, body: Body) -> Self {
+        let settings = publish.app.settings();
+        let (limit, deadline) = (settings.limits.body_bytes, settings.limits.stream_deadline);
+        Self {
+            publish,
+            body,
+            decoder: Decoder::with_max_event_size(limit),
+            room: HeldRoom::default(),
+            gathered: Vec::new(),
+            bytes: 0,
+            full: false,
+            limit,
+            deadline,
+            over: None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    fn outcome(&mut self) -> Result<(), Problem> {
+        self.over.take().unwrap_or(Ok(()))
+    }
+
+    /// Whether more may be gathered.
+    fn has_room(&self) -> bool {
+        !self.is_over()
+            && !self.full
+            && self.gathered.len() < TOGETHER
+            && self.bytes < TOGETHER_BYTES
+    }
+
+    /// What was gathered.
+    fn take(&mut self) -> Vec<Event> {
+        (self.bytes, self.full) = (0, false);
+        std::mem::take(&mut self.gathered)
+    }
+
+    /// Reads one piece of the body. Dropping the future loses nothing.
+    async fn more(&mut self) {
         let frame = tokio::select! {
-            frame = timeout(limits.stream_deadline, body.frame()) => frame,
-            () = publish.app.drain.draining() => return Err(draining()),
+            frame = timeout(self.deadline, self.body.frame()) => frame,
+            () = self.publish.app.drain.draining() => {
+                self.over = Some(Err(draining()));
+                return;
+            }
         };
-        let frame = frame.map_err(|_| silent(limits.stream_deadline.as_secs()))?;
-        let Some(frame) = frame else { return Ok(()) };
-        let frame =
-            frame.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
-        let Ok(bytes) = frame.into_data() else { continue };
-        let mut events = Vec::new();
+        self.over = match frame {
+            Err(_) => Some(Err(silent(self.deadline.as_secs()))),
+            Ok(None) => Some(Ok(())),
+            Ok(Some(Err(error))) => {
+                Some(Err(Problem::bad_request(format!("the body broke off: {error}"))))
+            }
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) => self.decode(&bytes).err().map(Err),
+                Err(_) => None,
+            },
+        };
+    }
+
+    fn decode(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         let mut oversized = false;
-        decoder.feed(&bytes, |item| match item {
-            Item::Event(event) => events.push(event),
+        let Self { decoder, gathered, bytes: gathered_bytes, .. } = self;
+        decoder.feed(bytes, |item| match item {
+            Item::Event(event) => {
+                *gathered_bytes += event.data.len();
+                gathered.push(event);
+            }
             Item::Oversized { .. } => oversized = true,
             Item::Retry(_) | Item::Comment(_) => {}
         });
-        append(publish, topic, events, done).await?;
-        room.hold(&publish.app, decoder.held())?;
+        let held = self.room.hold(&self.publish.app, self.decoder.held() + self.bytes);
+        // Where there is no room to gather, what there is goes first.
+        self.full = held.is_err() && !self.gathered.is_empty();
+        if !self.full {
+            held?;
+        }
         if oversized {
-            let detail =
-                format!("an event of the stream is larger than {} bytes", limits.body_bytes);
+            let detail = format!("an event of the stream is larger than {} bytes", self.limit);
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
+        Ok(())
     }
 }
 
-/// Publishes what one piece of the body brought: together without a key, each by itself
-/// with one.
+/// Publishes what was gathered: together without a key, each by itself with one.
 async fn append(
+    publish: &Publish,
+    topic: &Topic,
+    events: Vec<Event>,
+    mut done: Done,
+) -> (Done, Result<(), Problem>) {
+    let outcome = append_to(publish, topic, events, &mut done).await;
+    (done, outcome)
+}
+
+async fn append_to(
     publish: &Publish,
     topic: &Topic,
     events: Vec<Event>,
     done: &mut Done,
 ) -> Result<(), Problem> {
     let wanted = events.into_iter().filter(|event| !event.event.starts_with(RESERVED_PREFIX));
-    let events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
+    let mut events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
     for piece in events.chunks(TOGETHER) {
         keep_pace(publish, topic, piece.len()).await?;
     }
     let log = publish.app.hub.log().capabilities();
     if publish.options.key.is_none() && log.atomic_batches {
-        for piece in events.chunks(TOGETHER) {
-            if let Some(batch) = Batch::new(piece.to_vec()) {
+        while !events.is_empty() {
+            let rest = events.split_off(events.len().min(TOGETHER));
+            if let Some(batch) = Batch::new(std::mem::replace(&mut events, rest)) {
                 done.add(publish.append(batch, AppendOptions::default()).await?);
             }
         }
