@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventwall_log::{Epochs, Filter, Millis, Position, system_time};
+use eventwall_log::{Filter, Millis, Position, system_time};
 use tokio::time::Instant;
 
 use crate::{Form, Framed, Hub, hub::Shared, metrics::Counts};
@@ -23,6 +23,8 @@ pub struct Stretch {
     pub(crate) tail: Position,
     /// They had left the window, and were read from the log.
     pub(crate) replayed: bool,
+    /// How many ephemeral events there had been by then.
+    pub(crate) ephemera: u64,
 }
 
 impl Stretch {
@@ -33,8 +35,7 @@ impl Stretch {
     }
 
     /// Whether there was more than this.
-    #[must_use]
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.replayed || self.examined < self.tail
     }
 
@@ -53,7 +54,6 @@ impl Stretch {
 #[derive(Debug)]
 pub struct Desk {
     pub(crate) hub: Arc<Shared>,
-    pub(crate) epochs: Arc<Epochs>,
     pub(crate) now: Instant,
     remembered: Vec<Remembered>,
     pub(crate) counts: Counts,
@@ -76,8 +76,7 @@ impl Desk {
     }
 
     pub(crate) fn of(hub: Arc<Shared>, now: Instant) -> Self {
-        let epochs = hub.log.epochs();
-        Self { hub, epochs, now, remembered: Vec::new(), counts: Counts::default() }
+        Self { hub, now, remembered: Vec::new(), counts: Counts::default() }
     }
 
     /// The time that holds for what is done now.
@@ -90,19 +89,21 @@ impl Desk {
     pub fn clear(&mut self, now: Instant) {
         self.now = now;
         self.remembered.clear();
-        self.epochs = self.hub.log.epochs();
         self.tell();
     }
 
     /// What follows a place, if that was looked up a moment ago and nothing was erased since.
-    pub(crate) fn find(&self, filter: &Filter, at: Position) -> Option<Arc<Stretch>> {
+    pub(crate) fn find(&mut self, filter: &Filter, at: Position) -> Option<Arc<Stretch>> {
         let follows = |of: &&Remembered| {
             let first = of.stretch.events.first();
             of.from <= at
                 && first.is_some_and(|first| at < first.position())
                 && of.filter.is_same(filter)
         };
-        let found = self.remembered.iter().rev().find(follows)?;
+        let found = self.remembered.iter().rposition(|of| follows(&of))?;
+        // What is asked for often is the last to be forgotten.
+        self.remembered[found..].rotate_left(1);
+        let found = self.remembered.last()?;
         (found.erasures == self.hub.erasures()).then(|| found.stretch.clone())
     }
 
@@ -120,13 +121,21 @@ impl Desk {
     }
 
     pub(crate) fn count(&mut self, stretch: &Stretch, count: usize, bytes: usize, live: bool) {
-        self.counts.bytes += bytes as u64;
+        self.count_bytes(bytes);
+        if count == 0 {
+            return;
+        }
         self.counts.events += count as u64;
         if stretch.replayed {
             self.counts.replayed += count as u64;
         } else if let Some(oldest) = stretch.oldest().filter(|_| live) {
             self.counts.lag.add(system_time().saturating_sub(oldest));
         }
+    }
+
+    /// Of frames that are no events, too.
+    pub fn count_bytes(&mut self, bytes: usize) {
+        self.counts.bytes += bytes as u64;
     }
 
     fn tell(&mut self) {

@@ -186,8 +186,8 @@ impl Follower {
             }
             match next(&self.cursor, self.limit(), window, self.caught_up.as_deref()) {
                 Next::Events(Slice { events, examined }) => {
-                    let tail = window.tail();
-                    let stretch = Stretch { events, examined, tail, replayed: behind };
+                    let (tail, ephemera) = (window.tail(), window.ephemera.count());
+                    let stretch = Stretch { events, examined, tail, replayed: behind, ephemera };
                     return self.offer(Arc::new(stretch), now);
                 }
                 Next::Gap { resumed, removals, .. } if self.mutated(Mutation::HideGap) => {
@@ -237,6 +237,15 @@ impl Follower {
         self.caught_up.take_if(|read| read.through <= self.cursor.position);
         self.ended = self.options.wait.is_some();
         self.quiet_since = now;
+        if self.is_up_to_date(stretch) {
+            (self.was_live, self.behind) = (true, None);
+        }
+    }
+
+    /// Whether nothing was left after a stretch when it was looked up, and all of that was sent.
+    pub(crate) fn is_up_to_date(&self, stretch: &Stretch) -> bool {
+        let all = !stretch.has_more() && self.cursor.position >= stretch.examined;
+        all && self.plain().is_some() && self.next_ephemeral == Some(stretch.ephemera)
     }
 
     /// Nothing of the log is left to send just now.

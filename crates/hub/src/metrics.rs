@@ -15,7 +15,7 @@ use prometheus_client::{
 use crate::GapReason;
 
 /// The hub's counters. Clones count together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct HubMetrics {
     pub(crate) published: Counter,
     pub(crate) subscribers: Gauge,
@@ -104,20 +104,6 @@ impl EncodeMetric for Lag {
     }
 }
 
-impl Default for HubMetrics {
-    fn default() -> Self {
-        Self {
-            published: Counter::default(),
-            subscribers: Gauge::default(),
-            delivered: Counter::default(),
-            delivered_bytes: Counter::default(),
-            replayed: Counter::default(),
-            gaps: Family::default(),
-            lag: Lag::default(),
-        }
-    }
-}
-
 impl HubMetrics {
     /// Adds them to a registry, which gives them their prefix.
     pub fn register(&self, to: &mut Registry) {
@@ -142,7 +128,7 @@ impl HubMetrics {
     }
 
     pub(crate) fn add(&self, counts: &Counts) {
-        if counts.events == 0 {
+        if counts.bytes == 0 {
             return;
         }
         self.delivered_bytes.inc_by(counts.bytes);

@@ -34,14 +34,23 @@ struct Waiting {
     for_all: Waiters,
     /// Those with patterns.
     selections: HashMap<u64, (Filter, Arc<dyn Waiter>)>,
-    /// Which of those match a topic: asked once a topic, not once an event.
+    /// Which of those match a topic: asked once a topic, not once an event. Those that are gone may still
+    /// stand there.
     resolved: HashMap<Topic, Vec<u64>>,
+    /// How many there are in it, and how many have gone since it was empty.
+    resolved_ids: usize,
+    gone: usize,
     /// Subscribers that name a topic.
     named: HashMap<Topic, u64>,
 }
 
-/// Topics whose patterns are remembered.
+/// Topics whose patterns are remembered, and what stands there of all of them together.
 const MAX_RESOLVED: usize = 4096;
+const MAX_RESOLVED_IDS: usize = 1 << 18;
+/// Whoever comes is matched with so many topics at once; with more they are all resolved anew.
+const FEW_RESOLVED: usize = 256;
+/// So many may have gone.
+const MAX_GONE: usize = 1024;
 
 /// A place in the registry, given up when dropped.
 #[derive(Debug)]
@@ -147,11 +156,7 @@ impl Waiting {
         match filter {
             Filter::All => drop(self.for_all.insert(id, waiter.clone())),
             Filter::Selection(_) => {
-                for (topic, matching) in &mut self.resolved {
-                    if filter.matches(topic) {
-                        matching.push(id);
-                    }
-                }
+                self.match_newcomer(id, filter);
                 self.selections.insert(id, (filter.clone(), waiter.clone()));
             }
             Filter::Topics(topics) => {
@@ -168,7 +173,10 @@ impl Waiting {
             Filter::All => drop(self.for_all.remove(&id)),
             Filter::Selection(_) => {
                 self.selections.remove(&id);
-                self.resolved.values_mut().for_each(|matching| matching.retain(|of| *of != id));
+                self.gone += 1;
+                if self.gone > MAX_GONE {
+                    self.forget_resolved();
+                }
             }
             Filter::Topics(topics) => {
                 for topic in topics.iter() {
@@ -197,12 +205,31 @@ impl Waiting {
     }
 
     fn resolve(&mut self, topic: &Topic) {
-        if self.resolved.len() >= MAX_RESOLVED {
-            self.resolved.clear();
+        if self.resolved.len() >= MAX_RESOLVED || self.resolved_ids >= MAX_RESOLVED_IDS {
+            self.forget_resolved();
         }
         let all = self.selections.iter();
         let matching = all.filter(|(_, (filter, _))| filter.matches(topic)).map(|(id, _)| *id);
-        self.resolved.insert(topic.clone(), matching.collect());
+        let matching: Vec<u64> = matching.collect();
+        self.resolved_ids += matching.len();
+        self.resolved.insert(topic.clone(), matching);
+    }
+
+    fn match_newcomer(&mut self, id: u64, filter: &Filter) {
+        if self.resolved.len() > FEW_RESOLVED {
+            return self.forget_resolved();
+        }
+        for (topic, matching) in &mut self.resolved {
+            if filter.matches(topic) {
+                matching.push(id);
+                self.resolved_ids += 1;
+            }
+        }
+    }
+
+    fn forget_resolved(&mut self) {
+        self.resolved.clear();
+        (self.resolved_ids, self.gone) = (0, 0);
     }
 }
 
@@ -281,7 +308,12 @@ mod tests {
         drop(first);
         registry.wake(&[topic("a/1")]);
         assert_eq!((woken(&one), woken(&two)), (0, 1));
-        assert!(registry.lock().resolved.values().all(|matching| matching.len() <= 1));
+        // Many come and go: what is remembered of them has a bound.
+        for _ in 0..2 * MAX_GONE {
+            drop(registry.register(select("a/*"), &waiter));
+            registry.wake(&[topic("a/1")]);
+        }
+        assert!(registry.lock().resolved_ids <= 2 * MAX_GONE);
     }
 
     #[test]

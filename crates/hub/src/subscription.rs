@@ -91,8 +91,11 @@ impl Subscriber {
             return self.follower.offer(stretch, desk.now);
         }
         let window = self.hub.window();
-        let step = self.follower.step(&window, &desk.epochs, desk.now);
-        if let (Step::Events(stretch), Some(at)) = (&step, here) {
+        // After the window: each event in it is of an epoch that these know.
+        let epochs = self.hub.log.epochs();
+        let step = self.follower.step(&window, &epochs, desk.now);
+        // From where it stands now: on the way there it may have passed what others must be told of.
+        if let (Step::Events(stretch), Some(at)) = (&step, self.follower.plain()) {
             desk.remember(self.filter(), at, stretch);
         }
         drop(window);
@@ -113,11 +116,11 @@ impl Subscriber {
         }
     }
 
-    /// Whether there is nothing after a stretch that was sent whole, as far as was known when it was looked
-    /// up. What came since is news.
+    /// Whether nothing was left after a stretch when it was looked up, and all of it was sent. What came since
+    /// is news.
     #[must_use]
     pub fn is_up_to_date(&self, stretch: &Stretch) -> bool {
-        !stretch.has_more() && self.follower.plain().is_some()
+        self.follower.is_up_to_date(stretch)
     }
 
     fn count_gap(&mut self) {
@@ -190,7 +193,11 @@ impl Subscription {
         loop {
             match self.step() {
                 Step::Events(stretch) => return Ok(Some(self.frames(&stretch))),
-                Step::Send(frames) | Step::Ephemeral(frames) => return Ok(Some(frames)),
+                Step::Send(frames) | Step::Ephemeral(frames) => {
+                    let bytes = frames.iter().map(Bytes::len).sum();
+                    Desk::of(self.subscriber.hub.clone(), Instant::now()).count_bytes(bytes);
+                    return Ok(Some(frames));
+                }
                 Step::End => return Ok(None),
                 Step::Lagging(lag) => return Err(FollowError::Lagging(lag)),
                 Step::Read(range) => {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -35,6 +38,8 @@ pub struct App {
     /// The hub that is served.
     pub hub: Hub,
     live: RwLock<Live>,
+    /// How often settings came into force.
+    generation: AtomicU64,
     /// Whether the server is going down.
     pub drain: Drain,
     /// Room for the bodies of requests, in KiB, all connections together.
@@ -58,8 +63,6 @@ struct Live {
     settings: Arc<Settings>,
     cors: Option<CorsLayer>,
     rates: Arc<Rates>,
-    /// How often settings came into force.
-    generation: u64,
 }
 
 impl App {
@@ -73,7 +76,20 @@ impl App {
         let inspect = inspect::assets();
         let (drain, inside, places) = (Drain::default(), Arc::default(), Arc::default());
         let patterns = Arc::default();
-        Self { hub, live, drain, bodies, pages, metrics, inside, patterns, places, inspect }
+        let generation = AtomicU64::new(0);
+        Self {
+            hub,
+            live,
+            generation,
+            drain,
+            bodies,
+            pages,
+            metrics,
+            inside,
+            patterns,
+            places,
+            inspect,
+        }
     }
 
     /// Who may do what, how much, just now.
@@ -86,7 +102,10 @@ impl App {
     /// much lately is forgotten.
     pub fn set_settings(&self, settings: Settings) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        *live = Live { generation: live.generation + 1, ..Live::new(settings) };
+        *live = Live::new(settings);
+        drop(live);
+        // Last: whoever sees another number sees these settings.
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Refuses what an app over the hub is about to publish for its visitor, if that is too much.
@@ -122,7 +141,7 @@ impl App {
 
     /// Another number for each settings.
     pub(crate) fn generation(&self) -> u64 {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).generation
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(crate) fn rates(&self) -> Arc<Rates> {
@@ -138,7 +157,7 @@ impl Live {
     fn new(settings: Settings) -> Self {
         let cors = cors::layer(&settings.cors_origins);
         let rates = Arc::new(Rates::new(&settings.limits));
-        Self { settings: Arc::new(settings), cors, rates, generation: 0 }
+        Self { settings: Arc::new(settings), cors, rates }
     }
 }
 

@@ -11,9 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use eventwall_hub::Ephemeral;
 use eventwall_server::{Settings, Tls};
 use eventwall_testkit::{Certificate, Connection, stream, until};
 use socket2::SockRef;
@@ -255,7 +256,7 @@ fn there_is_no_seam_to_lose_an_event_in() {
     let targets =
         ["/topics/a", "/events?topic=a&topic=b", "/events?topic=*", "/events?topic=**&topic=x"];
     let streams: Vec<Connection> =
-        (0..60).map(|n| stream(server.addr, targets[n % targets.len()], &[]).1).collect();
+        (0..24).map(|n| stream(server.addr, targets[n % targets.len()], &[]).1).collect();
     joined.store(true, Ordering::Relaxed);
     publishing.join().unwrap();
     let count = count.load(Ordering::Relaxed);
@@ -267,5 +268,44 @@ fn there_is_no_seam_to_lose_an_event_in() {
         let expected: Vec<String> =
             (after..count).map(|n| n.to_string()).chain(["end".to_owned()]).collect();
         assert_eq!(told(&text), expected, "after {first}");
+    }
+}
+
+/// Well before a tick would help.
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn bursts_come_whole_without_another_event_or_a_tick() {
+    let server = start(|_| {});
+    let mut streams: Vec<Connection> =
+        (0..4).map(|_| stream(server.addr, "/topics/a", &[]).1).collect();
+    let large = "x".repeat(20_000);
+    for burst in 0..15 {
+        let began = Instant::now();
+        (0..60).for_each(|_| server.publish(&large));
+        server.publish(&format!("end {burst}"));
+        for stream in &mut streams {
+            stream.text_until(&format!("data: end {burst}\n")).unwrap();
+        }
+        assert!(began.elapsed() < SOON, "a burst took {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn ephemera_are_not_starved_by_events() {
+    let server = start(|_| {});
+    let mut stream = stream(server.addr, "/topics/a", &[]).1;
+    stream.text_until("eventwall:tick").unwrap();
+    for n in 0..50 {
+        let began = Instant::now();
+        server.publish(&n.to_string());
+        let whisper = Ephemeral {
+            topic: "a".parse().unwrap(),
+            event: None,
+            data: format!("whisper {n}").into(),
+        };
+        server.app.hub.publish_ephemeral(whisper);
+        stream.text_until(&format!("data: whisper {n}\n")).unwrap();
+        assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
     }
 }

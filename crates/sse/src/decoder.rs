@@ -160,12 +160,16 @@ impl Block {
             }
             _ if self.oversized => self.data = String::new(),
             b"data" => {
-                self.data.push_str(&String::from_utf8_lossy(value));
+                self.data.reserve(value.len() + 1);
+                push_lossy(&mut self.data, value);
                 self.data.push('\n');
             }
             b"event" => self.event = lossy(value),
             b"topic" => self.topic = Some(lossy(value)),
-            b"id" if !value.contains(&0) => self.id = lossy(value),
+            b"id" if !value.contains(&0) => {
+                self.id.clear();
+                push_lossy(&mut self.id, value);
+            }
             _ => {}
         }
     }
@@ -206,5 +210,14 @@ fn parse_retry(value: &[u8]) -> Option<u64> {
 /// can be part of a multi-byte character, so decoding line by line equals decoding the
 /// stream.
 fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let mut text = String::new();
+    push_lossy(&mut text, bytes);
+    text
+}
+
+fn push_lossy(to: &mut String, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => to.push_str(text),
+        Err(_) => to.push_str(&String::from_utf8_lossy(bytes)),
+    }
 }

@@ -41,13 +41,13 @@ impl Lines {
     /// Splits `chunk` into lines and hands each to `sink`. A CR at the end of a chunk ends
     /// its line at once.
     pub(crate) fn feed(&mut self, chunk: &[u8], limit: usize, mut sink: impl FnMut(Line<'_>)) {
-        let mut rest = self.skip_bom(chunk);
+        let mut rest = if self.bom == BomState::Settled { chunk } else { self.skip_bom(chunk) };
         while !rest.is_empty() {
             if std::mem::take(&mut self.swallow_lf) && rest[0] == b'\n' {
                 rest = &rest[1..];
                 continue;
             }
-            let Some(end) = memchr2(b'\n', b'\r', rest) else {
+            let Some(end) = line_end(rest) else {
                 self.keep(rest, limit);
                 return;
             };
@@ -84,8 +84,11 @@ impl Lines {
 
     fn keep(&mut self, bytes: &[u8], limit: usize) {
         let room = limit.saturating_sub(self.partial.len());
-        self.cut |= bytes.len() > room;
-        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() <= room {
+            return self.partial.extend_from_slice(bytes);
+        }
+        self.cut = true;
+        self.partial.extend_from_slice(&bytes[..room]);
     }
 
     fn finish(&mut self, end: &[u8], limit: usize, sink: &mut impl FnMut(Line<'_>)) {
@@ -101,10 +104,22 @@ impl Lines {
     }
 }
 
+/// Streams may come in pieces of a few bytes: for those a plain loop is quicker.
+const FEW: usize = 16;
+
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    if bytes.len() <= FEW {
+        return bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+    }
+    memchr2(b'\n', b'\r', bytes)
+}
+
 /// Splits a line at its first colon and drops one space after it (standard, "interpreting
 /// an event stream"). A line without a colon is all name.
 pub(crate) fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
-    let Some(colon) = memchr(b':', line) else { return (line, b"") };
+    // Names are short.
+    let near = line.iter().take(FEW).position(|byte| *byte == b':');
+    let Some(colon) = near.or_else(|| memchr(b':', line)) else { return (line, b"") };
     let value = &line[colon + 1..];
     (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
 }

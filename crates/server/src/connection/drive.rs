@@ -163,7 +163,8 @@ fn detach(io: Wire, leaving: Leaving, held: (Counted, Admission), delivery: &Del
     match socket(io) {
         Ok(socket) => {
             let held = Box::new((held, share, place));
-            delivery.take_over(Detached { socket, head, framing, subscriber, held });
+            let counted = delivery.count();
+            delivery.take_over(Detached { socket, head, framing, subscriber, held, counted });
         }
         Err(error) => tracing::warn!(%error, "a stream cannot be delivered"),
     }

@@ -27,7 +27,13 @@ impl Framing {
     /// One frame.
     pub(super) fn frame(self, frame: &Bytes, to: &mut VecDeque<Bytes>) {
         match self {
-            Self::Chunked if frame.is_empty() => {}
+            // An empty chunk would be the end.
+            _ if frame.is_empty() => {}
+            Self::Chunked if frame.len() <= COPIED => {
+                let mut chunk = Vec::with_capacity(frame.len() + 8);
+                self.push(frame, &mut chunk);
+                to.push_back(chunk.into());
+            }
             Self::Chunked => {
                 let mut size = Vec::with_capacity(8);
                 push_size(&mut size, frame.len());
@@ -135,7 +141,9 @@ impl Encoder {
             Arc::ptr_eq(&made.of, of) && (made.form, made.framing) == (form, framing)
         };
         if let Some(at) = self.made.iter().rposition(same) {
-            return &self.made[at];
+            // What is asked for often is the last to be forgotten.
+            self.made[at..].rotate_left(1);
+            return &self.made[self.made.len() - 1];
         }
         if self.made.len() >= REMEMBERED {
             let oldest = self.made.remove(0);

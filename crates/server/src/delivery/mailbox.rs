@@ -31,10 +31,8 @@ pub(super) struct Inbox {
     /// Channels.
     pub(super) news: Vec<u32>,
     pub(super) arrivals: Vec<Detached>,
-    /// Outcomes of reads.
-    pub(super) reads: Vec<(Key, Result<Read, ReadError>)>,
-    /// The server goes down.
-    pub(super) drains: bool,
+    /// Outcomes of reads; `None` of one that nobody wanted any more.
+    pub(super) reads: Vec<(Key, Option<Result<Read, ReadError>>)>,
     /// The shard ends now.
     pub(super) stops: bool,
 }

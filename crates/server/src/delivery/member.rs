@@ -8,9 +8,10 @@ use eventwall_log::ReadRange;
 use tokio::time::Instant;
 
 use super::{
-    Detached,
+    Counted, Detached,
     channel::Seat,
     encode::{Encoder, Framing},
+    reads::Wanted,
     socket::Socket,
 };
 
@@ -33,7 +34,9 @@ pub(super) struct Member {
     /// The socket is full.
     pub(super) blocked: bool,
     /// The log is being read for it, or will be.
-    pub(super) reading: bool,
+    pub(super) reading: Option<Wanted>,
+    /// It will have another turn.
+    pub(super) queued: bool,
     /// A timer will ask for it.
     pub(super) armed: bool,
     /// A timer will ask whether it is stuck.
@@ -47,10 +50,12 @@ pub(super) struct Member {
     /// Since when the socket has taken nothing.
     pub(super) stuck_since: Instant,
     _held: Box<dyn Send>,
+    /// Last: see [`Detached`].
+    _counted: Counted,
 }
 
 // Everyone who waits for an event has one of these.
-const _: () = assert!(size_of::<Member>() <= 400);
+const _: () = assert!(size_of::<Member>() <= 424);
 
 /// What a member waits for now.
 #[derive(Debug)]
@@ -85,7 +90,7 @@ impl From<io::Error> for Over {
 
 impl Member {
     pub(super) fn new(detached: Detached, number: u32, seat: Seat, now: Instant) -> Self {
-        let Detached { socket, head, framing, subscriber, held } = detached;
+        let Detached { socket, head, framing, subscriber, held, counted } = detached;
         Self {
             number,
             seat,
@@ -93,7 +98,8 @@ impl Member {
             subscriber,
             framing,
             blocked: false,
-            reading: false,
+            reading: None,
+            queued: false,
             armed: false,
             watched: false,
             begun: false,
@@ -101,6 +107,7 @@ impl Member {
             pending: VecDeque::from([head.into()]),
             stuck_since: now,
             _held: held,
+            _counted: counted,
         }
     }
 
@@ -123,12 +130,12 @@ impl Member {
                         return Ok(Waits::ForNews);
                     }
                 }
-                Step::Send(frames) => self.push(&frames),
+                Step::Send(frames) => self.push(&frames, desk),
                 Step::Ephemeral(frames) => self.offer(&frames, desk)?,
                 Step::Read(range) => return Ok(Waits::ForRead(range)),
                 Step::Wait(until) => return Ok(Waits::Until(until)),
                 Step::Lagging(lag) => return Err(Over::Lagging(lag)),
-                Step::End => self.end(&[]),
+                Step::End => self.end(&[], desk),
             }
         }
         Ok(Waits::ForTurn)
@@ -140,33 +147,35 @@ impl Member {
         words: &[Bytes],
         (desk, encoder): (&mut Desk, &mut Encoder),
     ) -> Result<Waits, Over> {
-        if !self.blocked && !self.reading {
+        if !self.blocked && self.reading.is_none() {
             // Those are the last of it, whatever it would wait for then.
             let _ = self.go_on(desk, encoder)?;
         }
-        let last = self.subscriber.last_words();
-        self.push(last.as_slice());
-        self.end(words);
+        self.end(words, desk);
         self.go_on(desk, encoder)
     }
 
     /// These frames, and then no more.
-    pub(super) fn end(&mut self, words: &[Bytes]) {
+    pub(super) fn end(&mut self, words: &[Bytes], desk: &mut Desk) {
         if self.ends {
             return;
         }
-        self.push(words);
+        // Whatever is read for it is of no use any more.
+        self.reading = None;
+        self.push(words, desk);
         self.pending.extend(self.framing.end());
         self.ends = true;
     }
 
-    fn push(&mut self, frames: &[Bytes]) {
+    fn push(&mut self, frames: &[Bytes], desk: &mut Desk) {
+        desk.count_bytes(frames.iter().map(Bytes::len).sum());
         frames.iter().for_each(|frame| self.framing.frame(frame, &mut self.pending));
     }
 
-    /// What there is no room for is forgotten, but for the rest of what was begun.
-    fn offer(&mut self, frames: &[Bytes], desk: &Desk) -> Result<(), Over> {
+    /// What follows the one that there was no room for is forgotten.
+    fn offer(&mut self, frames: &[Bytes], desk: &mut Desk) -> Result<(), Over> {
         for frame in frames {
+            desk.count_bytes(frame.len());
             self.framing.frame(frame, &mut self.pending);
             if !self.flush(desk)? {
                 break;

@@ -2,7 +2,6 @@
 //! timer is due; then everyone concerned goes on. It holds no lock while it writes.
 
 use std::{
-    collections::VecDeque,
     io::{self, ErrorKind},
     sync::Arc,
     time::Duration,
@@ -13,11 +12,11 @@ use eventwall_hub::{Desk, Read, retry_frame};
 use eventwall_log::ReadError;
 use mio::{Events, Poll, Token, event::Event};
 use slab::Slab;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Detached,
-    channel::{Channels, Seat, small},
+    channel::{Channels, small},
     encode::Encoder,
     mailbox::{Inbox, MAIL, Mailbox},
     member::{Key, Member, Over, Waits},
@@ -37,13 +36,12 @@ pub(super) struct Shard {
     poll: Poll,
     mailbox: Arc<Mailbox>,
     app: Arc<App>,
-    count: Arc<watch::Sender<usize>>,
     members: Slab<Box<Member>>,
     channels: Channels,
     timers: Wheel<Timer>,
     reads: Reads,
     /// Whoever had more to do than one turn allows.
-    again: VecDeque<Key>,
+    again: Vec<Key>,
     encoder: Encoder,
     next_number: u32,
     /// The settings by which it was found that members may read what they follow.
@@ -60,24 +58,17 @@ enum Timer {
 }
 
 impl Shard {
-    pub(super) fn new(
-        poll: Poll,
-        mailbox: Arc<Mailbox>,
-        reads: Reads,
-        app: Arc<App>,
-        count: Arc<watch::Sender<usize>>,
-    ) -> Self {
+    pub(super) fn new(poll: Poll, mailbox: Arc<Mailbox>, reads: Reads, app: Arc<App>) -> Self {
         let allowed_by = app.generation();
         Self {
             poll,
             mailbox,
             app,
-            count,
             members: Slab::new(),
             channels: Channels::default(),
             timers: Wheel::new(Instant::now()),
             reads,
-            again: VecDeque::new(),
+            again: Vec::new(),
             encoder: Encoder::default(),
             next_number: 0,
             allowed_by,
@@ -99,18 +90,23 @@ impl Shard {
                 return self.cut_all();
             }
             desk.clear(Instant::now());
-            self.check_allowed(&mut desk);
             let inbox = self.mailbox.take();
             if inbox.stops {
                 return self.cut_all();
             }
+            // Before anybody takes a step: what comes after that step is told anew.
+            let news = inbox.news.iter().filter_map(|channel| self.channels.get(*channel));
+            news.for_each(|channel| channel.news.seen());
+            self.check_allowed(&mut desk);
             for event in events.iter().filter(|event| event.token() != MAIL) {
                 self.ready(event, &mut desk);
             }
             self.take_in(inbox, &mut desk);
-            for _ in 0..self.again.len() {
-                let Some(key) = self.again.pop_front() else { break };
-                self.go_on(key, &mut desk);
+            for key in std::mem::take(&mut self.again) {
+                if let Some(member) = self.member(key) {
+                    member.queued = false;
+                    self.go_on(key, &mut desk);
+                }
             }
             for timer in self.timers.due(desk.now()) {
                 self.fire(timer, &mut desk);
@@ -148,7 +144,6 @@ impl Shard {
         for detached in inbox.arrivals {
             if let Err(error) = self.arrive(detached, desk) {
                 tracing::warn!(%error, "a stream cannot be delivered");
-                self.count.send_modify(|count| *count -= 1);
             }
         }
         for (key, read) in inbox.reads {
@@ -157,7 +152,7 @@ impl Shard {
         for channel in inbox.news {
             self.news(channel, desk);
         }
-        if inbox.drains && !self.drains {
+        if !self.drains && self.app.drain.is_draining() {
             self.drains = true;
             for key in self.keys() {
                 self.farewell(key, desk);
@@ -166,11 +161,8 @@ impl Shard {
     }
 
     fn keys(&self) -> Vec<Key> {
-        let key = |(index, member): (usize, &Box<Member>)| Key {
-            index: small(index),
-            number: member.number,
-        };
-        self.members.iter().map(key).collect()
+        let members = self.members.iter();
+        members.map(|(at, member)| Key { index: small(at), number: member.number }).collect()
     }
 
     fn arrive(&mut self, mut detached: Detached, desk: &mut Desk) -> io::Result<()> {
@@ -198,7 +190,6 @@ impl Shard {
     /// Everyone in the channel goes on, but for those who wait for something else.
     fn news(&mut self, channel: u32, desk: &mut Desk) {
         let Some(members) = self.channels.get(channel) else { return };
-        members.news.seen();
         // From the end: whoever leaves on the way is replaced by one who had its turn.
         for seat in (0..members.members.len()).rev() {
             let members = self.channels.get(channel).map(|channel| &channel.members);
@@ -206,29 +197,25 @@ impl Shard {
                 continue;
             };
             let Some(member) = self.members.get(index as usize) else { continue };
-            if !member.blocked && !member.reading {
+            if !member.blocked && !member.queued && member.reading.is_none() {
                 self.go_on(Key { index, number: member.number }, desk);
             }
         }
     }
 
-    fn has_read(&mut self, key: Key, read: Result<Read, ReadError>, desk: &mut Desk) {
-        // There is room for another's now.
-        while let Some(next) = self.reads.next() {
-            if let Some(member) = self.member(next) {
-                member.reading = false;
-                self.go_on(next, desk);
-                break;
-            }
-        }
-        let Some(member) = self.member(key) else { return };
-        member.reading = false;
+    fn has_read(&mut self, key: Key, read: Option<Result<Read, ReadError>>, desk: &mut Desk) {
+        self.let_another_read(desk);
+        let Some(member) = self.member(key).filter(|member| member.reading.is_some()) else {
+            return;
+        };
+        member.reading = None;
         match read {
-            Ok(read) => {
+            None => {}
+            Some(Ok(read)) => {
                 member.subscriber.take_in(read);
                 self.go_on(key, desk);
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 tracing::warn!(%error, "a subscriber cannot go on and is disconnected");
                 let window = self.app.settings().limits.drain_window;
                 let retry = retry_frame(retry_of(&error, window));
@@ -238,12 +225,26 @@ impl Shard {
         }
     }
 
+    /// There is room for one more.
+    fn let_another_read(&mut self, desk: &mut Desk) {
+        while let Some(next) = self.reads.next() {
+            let Some(member) = self.member(next) else { continue };
+            if member.reading.take().is_none() {
+                continue;
+            }
+            self.go_on(next, desk);
+            if self.member(next).is_some_and(|member| member.reading.is_some()) {
+                return;
+            }
+        }
+    }
+
     fn fire(&mut self, timer: Timer, desk: &mut Desk) {
         match timer {
             Timer::GoOn(key) => {
                 let Some(member) = self.member(key) else { return };
                 member.armed = false;
-                if member.blocked || member.reading {
+                if member.blocked || member.reading.is_some() {
                     self.arm(key, None, desk.now());
                 } else {
                     self.go_on(key, desk);
@@ -269,8 +270,11 @@ impl Shard {
     }
 
     fn go_on(&mut self, key: Key, desk: &mut Desk) {
+        if self.app.generation() != self.allowed_by {
+            self.check_allowed(desk);
+        }
         let Some(member) = self.members.get_mut(key.index as usize) else { return };
-        if member.number == key.number && !member.reading {
+        if member.number == key.number && member.reading.is_none() {
             let outcome = member.go_on(desk, &mut self.encoder);
             self.after(key, outcome, desk);
         }
@@ -285,18 +289,20 @@ impl Shard {
                 None
             }
             Ok(Waits::ForTurn) => {
-                self.again.push_back(key);
+                let member = self.member(key);
+                if member.is_some_and(|member| !std::mem::replace(&mut member.queued, true)) {
+                    self.again.push(key);
+                }
                 None
             }
             Ok(Waits::ForRead(range)) => {
                 if let Some(member) = self.members.get_mut(key.index as usize) {
                     let reading = Box::pin(member.subscriber.read(range));
-                    member.reading = true;
-                    self.reads.begin(key, reading);
+                    member.reading = Some(self.reads.begin(key, reading));
                 }
                 None
             }
-            Err(over) => return self.finish(key, over, desk),
+            Err(over) => return self.finish(key, &over, desk),
         };
         self.arm(key, until, desk.now());
     }
@@ -355,19 +361,17 @@ impl Shard {
     /// Last words, and an end.
     fn end(&mut self, key: Key, words: &[Bytes], desk: &mut Desk) {
         let Some(member) = self.member(key) else { return };
-        member.end(words);
-        // Whatever is read for it is of no use any more.
-        member.reading = false;
+        member.end(words, desk);
         self.go_on(key, desk);
     }
 
-    fn finish(&mut self, key: Key, over: Over, desk: &mut Desk) {
+    fn finish(&mut self, key: Key, over: &Over, desk: &mut Desk) {
         if let Over::Lagging(lag) = over {
             self.app.metrics.cut(Cut::lag);
             tracing::info!(seconds = lag.as_secs(), "a slow subscriber is disconnected");
             return self.end(key, &[], desk);
         }
-        self.over(key, &over);
+        self.over(key, over);
     }
 
     fn over(&mut self, key: Key, over: &Over) {
@@ -387,15 +391,11 @@ impl Shard {
             return;
         }
         let member = self.members.remove(key.index as usize);
-        let Seat { channel, seat } = member.seat;
-        if let Some(moved) = self.channels.leave(Seat { channel, seat })
+        if let Some(moved) = self.channels.leave(member.seat)
             && let Some(moved) = self.members.get_mut(moved as usize)
         {
-            moved.seat.seat = seat;
+            moved.seat = member.seat;
         }
-        // Before it is counted as gone: what it took up is free by then.
-        drop(member);
-        self.count.send_modify(|count| *count -= 1);
     }
 
     /// Ends everybody at once.

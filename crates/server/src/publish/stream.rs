@@ -141,6 +141,9 @@ impl<'a> Reading<'a> {
     /// What was gathered.
     fn take(&mut self) -> Vec<Event> {
         (self.bytes, self.full) = (0, false);
+        // The log has a bound of its own for what is on its way.
+        let smaller = self.room.hold(&self.publish.app, self.decoder.held());
+        debug_assert!(smaller.is_ok(), "less always has room");
         std::mem::take(&mut self.gathered)
     }
 
