@@ -4,6 +4,9 @@
 //! * `load`: subscribers and publishers on one thread.
 //! * `scenario`: what is measured, one file a kind; `sample` and `report`: medians and tables.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod contender;
 mod load;
 mod process;
@@ -130,8 +133,11 @@ fn measure<'a>(scenario: &'a Scenario, args: &RunArgs) -> Measured<'a> {
         for (contender, of) in &mut samples {
             eprintln!("{} {round}/{}: {}", scenario.name, args.rounds, contender.name());
             match (scenario.run)(*contender, Duration::from_secs(args.seconds)) {
-                Ok(sample) => of.push(sample),
-                Err(error) => eprintln!("  not measured: {error:#}"),
+                Ok(sample) => of.push(Some(sample)),
+                Err(error) => {
+                    eprintln!("  not measured: {error:#}");
+                    of.push(None);
+                }
             }
         }
     }

@@ -13,7 +13,8 @@ use crate::{
 /// All runs of a scenario: for each contender, one sample a round.
 pub(crate) struct Measured<'a> {
     pub(crate) scenario: &'a Scenario,
-    pub(crate) samples: Vec<(Contender, Vec<Sample>)>,
+    /// `None`: it failed.
+    pub(crate) samples: Vec<(Contender, Vec<Option<Sample>>)>,
 }
 
 /// What the numbers stand on.
@@ -31,12 +32,29 @@ impl Measured<'_> {
         let _ = writeln!(text, "|---|{}", "---:|".repeat(columns(shows).len()));
         let Some((_, reference)) = self.samples.first() else { return text };
         for (contender, samples) in &self.samples {
-            let cells: Vec<String> =
-                columns(shows).iter().map(|(_, cell)| cell(samples, reference)).collect();
-            let _ = writeln!(text, "| {} | {} |", contender.name(), cells.join(" | "));
+            let (cells, failed) = cells(shows, samples, reference);
+            let failed =
+                if failed > 0 { format!(" ({failed} runs failed)") } else { String::new() };
+            let _ = writeln!(text, "| {}{failed} | {cells} |", contender.name());
         }
         text
     }
+}
+
+/// The cells of a row, and how many runs failed. Only rounds count in which both were measured.
+fn cells(
+    shows: Shows,
+    samples: &[Option<Sample>],
+    reference: &[Option<Sample>],
+) -> (String, usize) {
+    let both = samples.iter().zip(reference).filter_map(|(one, first)| (*one).zip(*first));
+    let (samples_of_both, first): (Vec<Sample>, Vec<Sample>) = both.unzip();
+    let failed = samples.iter().filter(|sample| sample.is_none()).count();
+    let cell = |(_, cell): &(&str, Cell)| match samples_of_both.is_empty() {
+        true => "–".to_owned(),
+        false => cell(&samples_of_both, &first),
+    };
+    (columns(shows).iter().map(cell).collect::<Vec<_>>().join(" | "), failed)
 }
 
 /// What stands in a column, by a contender's samples and those of the first.

@@ -22,15 +22,13 @@ pub(crate) struct Sample {
 }
 
 /// Values of a sample, to take medians of.
-const FIELDS: [fn(&mut Sample) -> &mut f64; 8] = [
+const FIELDS: [fn(&mut Sample) -> &mut f64; 6] = [
     |sample| &mut sample.rate,
     |sample| &mut sample.cpu,
     |sample| &mut sample.p50,
     |sample| &mut sample.p99,
     |sample| &mut sample.memory,
     |sample| &mut sample.kernel,
-    |sample| &mut sample.lost,
-    |sample| &mut sample.out_of_order,
 ];
 
 impl Sample {
@@ -41,13 +39,17 @@ impl Sample {
         Self { rate, cpu, ..Self::default() }
     }
 
-    /// Each value's own median.
+    /// Each value's own median; of what must not be, the most.
     pub(crate) fn median(samples: &[Self]) -> Self {
         let mut of = Self::default();
         for field in FIELDS {
             let values = samples.iter().map(|sample| *field(&mut sample.clone()));
             *field(&mut of) = median(values);
         }
+        // One round is enough to be told of.
+        let most = |of: fn(&Self) -> f64| samples.iter().map(of).fold(0.0, f64::max);
+        (of.lost, of.out_of_order) =
+            (most(|sample| sample.lost), most(|sample| sample.out_of_order));
         of
     }
 }

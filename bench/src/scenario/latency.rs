@@ -26,7 +26,9 @@ pub(super) fn at_rate(
     while began.elapsed() < 2 * time {
         let due = interval * count;
         if began.elapsed() < due {
-            load.turn(due.saturating_sub(began.elapsed()))?;
+            // The poll counts in whole milliseconds: the last one is spent looking.
+            let left = due.saturating_sub(began.elapsed());
+            load.turn(left.saturating_sub(Duration::from_millis(1)))?;
             continue;
         }
         let Some(by) = (0..PUBLISHERS).find(|by| !load.publishers[*by].waits) else {

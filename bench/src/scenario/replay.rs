@@ -1,6 +1,12 @@
 //! History: from the window, from disk, by many at once, and beside live events.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use super::fan_out::of;
 use crate::{
@@ -38,18 +44,27 @@ fn ready(contender: Contender, history: History) -> anyhow::Result<(Running, Loa
 pub(super) fn replay(contender: Contender, history: History, by: usize) -> anyhow::Result<Sample> {
     let (server, mut load) = ready(contender, history)?;
     let idle = process::memory(server.pid());
+    let (pid, over) = (server.pid(), Arc::new(AtomicBool::new(false)));
+    let watching = {
+        let over = over.clone();
+        std::thread::spawn(move || {
+            let mut most = 0;
+            while !over.load(Ordering::Relaxed) {
+                most = process::memory(pid).max(most);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            most
+        })
+    };
     let (cpu, began) = (process::cpu(server.pid()), Instant::now());
-    load.subscribe(server.at, by, |_| format!("{}?since=1h", server.follow(TOPIC)))?;
-    let (wanted, mut most) = ((by * history.events) as u64, 0);
-    let mut looked = Instant::now();
-    load.until(|load| {
-        if looked.elapsed() > Duration::from_millis(50) {
-            most = process::memory(server.pid()).max(most);
-            looked = Instant::now();
-        }
-        load.received.events >= wanted
-    })?;
+    let wanted = (by * history.events) as u64;
+    let read = load
+        .subscribe(server.at, by, |_| format!("{}?since=1h", server.follow(TOPIC)))
+        .and_then(|()| load.until(|load| load.received.events >= wanted));
     let (took, used) = (began.elapsed(), process::cpu(server.pid()) - cpu);
+    over.store(true, Ordering::Relaxed);
+    let most = watching.join().unwrap_or(0);
+    read?;
     let memory = most.saturating_sub(idle) as f64;
     let out_of_order = load.received.out_of_order as f64;
     Ok(Sample { memory, out_of_order, ..Sample::new(load.received.events, took, used) })
@@ -83,7 +98,8 @@ pub(super) fn beside_live(contender: Contender) -> anyhow::Result<Sample> {
     while !others.is_finished() || count < 40 {
         let due = Duration::from_millis(50) * count;
         if began.elapsed() < due {
-            load.turn(due.saturating_sub(began.elapsed()))?;
+            let left = due.saturating_sub(began.elapsed());
+            load.turn(left.saturating_sub(Duration::from_millis(1)))?;
             continue;
         }
         let Some(by) = (0..4).find(|by| !load.publishers[*by].waits) else {

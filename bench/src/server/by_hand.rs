@@ -14,6 +14,7 @@ use axum::{
     http::StatusCode,
     response::sse::{Event, KeepAlive, Sse},
     routing::get,
+    serve::ListenerExt as _,
 };
 use futures_util::Stream;
 use tokio::sync::broadcast::{Sender, channel, error::RecvError};
@@ -59,6 +60,9 @@ pub(crate) async fn serve(listener: TcpListener) -> anyhow::Result<()> {
     let app = Router::new()
         .route("/topics/{*topic}", get(follow).post(publish))
         .with_state(Topics::default());
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
     axum::serve(listener, app).await?;
     Ok(())
 }

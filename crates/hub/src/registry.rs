@@ -47,8 +47,6 @@ struct Waiting {
 /// Topics whose patterns are remembered, and what stands there of all of them together.
 const MAX_RESOLVED: usize = 4096;
 const MAX_RESOLVED_IDS: usize = 1 << 18;
-/// Whoever comes is matched with so many topics at once; with more they are all resolved anew.
-const FEW_RESOLVED: usize = 256;
 /// So many may have gone.
 const MAX_GONE: usize = 1024;
 
@@ -216,7 +214,7 @@ impl Waiting {
     }
 
     fn match_newcomer(&mut self, id: u64, filter: &Filter) {
-        if self.resolved.len() > FEW_RESOLVED {
+        if self.resolved_ids >= MAX_RESOLVED_IDS {
             return self.forget_resolved();
         }
         for (topic, matching) in &mut self.resolved {

@@ -54,7 +54,15 @@ pub struct Decoder {
     lines: Lines,
     block: Block,
     last_event_id: String,
-    limit: usize,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes of an event's fields together.
+    event: usize,
+    /// Bytes of an id.
+    id: usize,
 }
 
 impl Default for Decoder {
@@ -78,8 +86,16 @@ impl Decoder {
             lines: Lines::default(),
             block: Block::default(),
             last_event_id: String::new(),
-            limit,
+            limits: Limits { event: limit, id: usize::MAX },
         }
+    }
+
+    /// An id of more than `limit` bytes counts as none, for events that follow it, too: for who has no use for
+    /// such an id, which else would be given out with each of them.
+    #[must_use]
+    pub fn with_max_id_size(mut self, limit: usize) -> Self {
+        self.limits.id = limit;
+        self
     }
 
     /// Presets the last event id, as if a stream had sent it.
@@ -107,13 +123,17 @@ impl Decoder {
     /// Bytes that it holds of what is not finished yet.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.lines.held() + self.block.data.len()
+        let Block { data, event, topic, id, .. } = &self.block;
+        let topic = topic.as_ref().map_or(0, String::len);
+        self.lines.held() + data.len() + event.len() + topic + id.len()
     }
 
     /// Decodes the next bytes and gives `sink` each item as soon as it is complete.
     pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(Item)) {
-        let Self { lines, block, last_event_id, limit } = self;
-        lines.feed(chunk, *limit, |line| block.line(&line, *limit, last_event_id, &mut sink));
+        let Self { lines, block, last_event_id, limits } = self;
+        lines.feed(chunk, limits.event, |line| {
+            block.line(&line, *limits, last_event_id, &mut sink);
+        });
     }
 }
 
@@ -134,23 +154,23 @@ impl Block {
     fn line(
         &mut self,
         line: &Line<'_>,
-        limit: usize,
+        limits: Limits,
         last: &mut String,
         sink: &mut impl FnMut(Item),
     ) {
         match line {
-            Line::Whole([]) => self.dispatch(limit, last, sink),
+            Line::Whole([]) => self.dispatch(limits.event, last, sink),
             Line::Whole([b':', comment @ ..]) => sink(Item::Comment(lossy(comment))),
-            Line::Whole(line) => self.field(line, limit, sink),
+            Line::Whole(line) => self.field(line, limits, sink),
             Line::Cut(start) => self.oversized |= is_kept(split_field(start).0),
         }
     }
 
-    fn field(&mut self, line: &[u8], limit: usize, sink: &mut impl FnMut(Item)) {
+    fn field(&mut self, line: &[u8], limits: Limits, sink: &mut impl FnMut(Item)) {
         let (name, value) = split_field(line);
         if is_kept(name) {
             self.size = self.size.saturating_add(line.len());
-            self.oversized |= self.size > limit;
+            self.oversized |= self.size > limits.event;
         }
         match name {
             b"retry" => {
@@ -168,7 +188,9 @@ impl Block {
             b"topic" => self.topic = Some(lossy(value)),
             b"id" if !value.contains(&0) => {
                 self.id.clear();
-                push_lossy(&mut self.id, value);
+                if value.len() <= limits.id {
+                    push_lossy(&mut self.id, value);
+                }
             }
             _ => {}
         }

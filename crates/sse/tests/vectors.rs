@@ -105,3 +105,17 @@ fn a_preset_id_is_in_force_until_replaced() {
     });
     assert_eq!(ids, ["p", "q"]);
 }
+
+#[test]
+fn an_id_that_is_too_long_counts_as_none() {
+    let mut decoder = Decoder::new().with_max_id_size(3);
+    let mut ids = Vec::new();
+    decoder.feed(b"id: abc\ndata\n\nid: abcd\ndata\n\ndata\n\nid: x\ndata\n\n", |item| {
+        if let Item::Event(event) = item {
+            ids.push(event.last_event_id);
+        }
+    });
+    assert_eq!(ids, ["abc", "", "", "x"]);
+    decoder.feed(&[&b"event: "[..], &[b'e'; 5000], b"\n"].concat(), |_| {});
+    assert!(decoder.held() >= 5000, "what is held of other fields is told, too");
+}

@@ -9,8 +9,8 @@ use eventwall_sse::{Decoder, Event, Item};
 use tokio::time::Duration;
 
 use crate::{
-    Ephemeral, FollowOptions, Form, GapReason, Hub, HubConfig, PageLimit, Start, StartError,
-    Subscription,
+    Desk, Ephemeral, FollowOptions, Form, GapReason, Hub, HubConfig, PageLimit, Start, StartError,
+    Step, Subscriber, Subscription,
 };
 
 fn topic(name: &str) -> Topic {
@@ -528,4 +528,45 @@ async fn the_last_events_of_many_topics_have_a_bound() {
     let one = Filter::topics([topic("large/1")]);
     let page = hub.page(one, &Start::Last(1), limit(1)).await.unwrap();
     assert_eq!(page.events.len(), 1, "one always fits");
+}
+
+/// At the end of the log, with nothing to be told.
+async fn waiting(hub: &Hub, names: &[&str], desk: &mut Desk) -> Subscriber {
+    let options = FollowOptions::default();
+    let mut subscriber = hub.subscribe(filter(names), &Start::Now, options).await.unwrap();
+    while !matches!(subscriber.step(desk), Step::Wait(_)) {}
+    subscriber
+}
+
+#[tokio::test]
+async fn what_follows_a_place_is_looked_up_once_and_not_shown_once_it_is_erased() {
+    let hub = hub();
+    let mut desk = Desk::new(&hub, tokio::time::Instant::now());
+    let mut all = Vec::new();
+    for names in [&["a"][..], &["a"], &["a"], &["a", "b"]] {
+        all.push(waiting(&hub, names, &mut desk).await);
+        // They came at different moments: what lies between is of no interest to them.
+        publish(&hub, "other", "x").await;
+    }
+    let first = publish(&hub, "a", "1").await;
+    let last = publish(&hub, "a", "2").await;
+    hub.shared.caught_up_with(last.position).await;
+    let mut stretches = Vec::new();
+    for subscriber in &mut all {
+        let Step::Events(stretch) = subscriber.step(&mut desk) else { panic!("no events") };
+        stretches.push(stretch);
+    }
+    assert!(Arc::ptr_eq(&stretches[0], &stretches[1]) && Arc::ptr_eq(&stretches[0], &stretches[2]));
+    assert!(!Arc::ptr_eq(&stretches[0], &stretches[3]), "who follows more has a place of its own");
+    // One of two is on its way: the other comes again, and is not the end.
+    all[0].sent(&stretches[0], (1, 10), &mut desk);
+    assert!(!all[0].is_up_to_date(&stretches[0]));
+    let Step::Events(rest) = all[0].step(&mut desk) else { panic!("the rest comes again") };
+    assert_eq!((rest.events().len(), rest.events()[0].id()), (1, &last));
+    all[0].sent(&rest, (1, 10), &mut desk);
+    assert!(all[0].is_up_to_date(&rest));
+    hub.erase(vec![first.position, last.position]).await.unwrap();
+    for subscriber in &mut all[1..] {
+        assert!(matches!(subscriber.step(&mut desk), Step::Wait(_)), "it is erased");
+    }
 }

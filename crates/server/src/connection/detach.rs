@@ -115,11 +115,14 @@ fn head(response: &Response, framing: Framing) -> Vec<u8> {
         head.extend_from_slice(value.as_bytes());
         head.extend_from_slice(b"\r\n");
     }
-    if framing == Framing::Chunked {
-        head.extend_from_slice(b"transfer-encoding: chunked\r\n");
-    }
+    head.extend_from_slice(match framing {
+        // Nothing of a close: clients are known that then take a connection that breaks for a whole answer, and
+        // do not come back.
+        Framing::Chunked => b"transfer-encoding: chunked\r\n",
+        Framing::Close => b"connection: close\r\n",
+    });
     let date = httpdate::fmt_http_date(SystemTime::now());
-    let _ = write!(head, "connection: close\r\ndate: {date}\r\n\r\n");
+    let _ = write!(head, "date: {date}\r\n\r\n");
     head
 }
 

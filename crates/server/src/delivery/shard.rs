@@ -244,9 +244,8 @@ impl Shard {
             Timer::GoOn(key) => {
                 let Some(member) = self.member(key) else { return };
                 member.armed = false;
-                if member.blocked || member.reading.is_some() {
-                    self.arm(key, None, desk.now());
-                } else {
+                // Else another timer is set once it goes on.
+                if !member.blocked && member.reading.is_none() {
                     self.go_on(key, desk);
                 }
             }

@@ -76,8 +76,8 @@ async fn pass_on(publish: &Publish, topic: &Topic, body: Body) -> (Done, Result<
             if reading.gathered.is_empty() {
                 return (before, reading.outcome());
             }
-            let events = reading.take();
-            appending.set(append(publish, topic, events, before).fuse());
+            let gathered = reading.take();
+            appending.set(append(publish, topic, gathered, before).fuse());
         }
         tokio::select! {
             () = reading.more(), if reading.has_room() => {}
@@ -111,7 +111,7 @@ impl<'a> Reading<'a> {
         Self {
             publish,
             body,
-            decoder: Decoder::with_max_event_size(limit),
+            decoder: Decoder::with_max_event_size(limit).with_max_id_size(MAX_FIELD_BYTES),
             room: HeldRoom::default(),
             gathered: Vec::new(),
             bytes: 0,
@@ -138,13 +138,14 @@ impl<'a> Reading<'a> {
             && self.bytes < TOGETHER_BYTES
     }
 
-    /// What was gathered.
-    fn take(&mut self) -> Vec<Event> {
+    /// What was gathered, with the room that it takes up.
+    fn take(&mut self) -> (Vec<Event>, HeldRoom) {
         (self.bytes, self.full) = (0, false);
-        // The log has a bound of its own for what is on its way.
-        let smaller = self.room.hold(&self.publish.app, self.decoder.held());
-        debug_assert!(smaller.is_ok(), "less always has room");
-        std::mem::take(&mut self.gathered)
+        let taken = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.room));
+        if let Err(problem) = self.room.hold(&self.publish.app, self.decoder.held()) {
+            self.over = Some(Err(problem));
+        }
+        taken
     }
 
     /// Reads one piece of the body. Dropping the future loses nothing.
@@ -174,7 +175,7 @@ impl<'a> Reading<'a> {
         let Self { decoder, gathered, bytes: gathered_bytes, .. } = self;
         decoder.feed(bytes, |item| match item {
             Item::Event(event) => {
-                *gathered_bytes += event.data.len();
+                *gathered_bytes += cost(&event);
                 gathered.push(event);
             }
             Item::Oversized { .. } => oversized = true,
@@ -194,28 +195,37 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Bytes that an event takes up.
+fn cost(event: &Event) -> usize {
+    let topic = event.topic.as_ref().map_or(0, String::len);
+    let fields = event.data.len() + event.event.len() + event.last_event_id.len() + topic;
+    fields + size_of::<Event>()
+}
+
 /// Publishes what was gathered: together without a key, each by itself with one.
 async fn append(
     publish: &Publish,
     topic: &Topic,
-    events: Vec<Event>,
+    gathered: (Vec<Event>, HeldRoom),
     mut done: Done,
 ) -> (Done, Result<(), Problem>) {
-    let outcome = append_to(publish, topic, events, &mut done).await;
+    let outcome = append_to(publish, topic, gathered, &mut done).await;
     (done, outcome)
 }
 
 async fn append_to(
     publish: &Publish,
     topic: &Topic,
-    events: Vec<Event>,
+    (events, room): (Vec<Event>, HeldRoom),
     done: &mut Done,
 ) -> Result<(), Problem> {
     let wanted = events.into_iter().filter(|event| !event.event.starts_with(RESERVED_PREFIX));
     let mut events = wanted.map(|event| new_event(topic, event)).collect::<Result<Vec<_>, _>>()?;
-    for piece in events.chunks(TOGETHER) {
+    for piece in events.chunks(publish.app.rates().most().min(TOGETHER)) {
         keep_pace(publish, topic, piece.len()).await?;
     }
+    // The log has a bound of its own for what is on its way.
+    drop(room);
     let log = publish.app.hub.log().capabilities();
     if publish.options.key.is_none() && log.atomic_batches {
         while !events.is_empty() {

@@ -57,6 +57,16 @@ impl Rates {
         }
     }
 
+    /// So many can be counted at once; of more the rest would not be.
+    pub(crate) fn most(&self) -> usize {
+        let bursts = [
+            self.addresses.as_ref().map(|buckets| buckets.burst),
+            self.topics.as_ref().map(|buckets| buckets.burst),
+        ];
+        let least = bursts.into_iter().flatten().min();
+        least.map_or(usize::MAX, |burst| burst.get() as usize)
+    }
+
     /// Whether these may be published now, which counts them.
     pub(crate) fn take(&self, client: Option<&Client>, topics: &[&Topic]) -> Result<(), TooFast> {
         let mut counts: HashMap<&Topic, u32> = HashMap::new();
