@@ -140,7 +140,7 @@ pub(crate) fn head(rounds: usize, seconds: u64, commit: &str) -> String {
     let kernel = kernel.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let kernel = kernel.unwrap_or_default();
     let mut text = format!(
-        "Measured at `{commit}` by `cargo xtask bench --rounds {rounds} --seconds {seconds}` on {cores} cores of {model}, Linux {kernel}; server and load share them. Medians of {rounds} rounds, in each of which everybody had a turn; × is the median of the ratios to the first row's run of the same round. Events of {} bytes.\n\n",
+        "Measured at `{commit}` by `cargo xtask bench --rounds {rounds} --seconds {seconds}` on {cores} cores of {model}, Linux {kernel}; server and load share them. Medians of {rounds} rounds, in each of which everybody had a turn (memory is measured once); × is the median of the ratios to the first row's run of the same round. Events of {} bytes.\n\n",
         crate::load::SIZE
     );
     for (name, source) in FLOORS {
