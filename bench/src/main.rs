@@ -4,9 +4,6 @@
 //! * `load`: subscribers and publishers on one thread.
 //! * `scenario`: what is measured, one file a kind; `sample` and `report`: medians and tables.
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod contender;
 mod load;
 mod process;

@@ -21,9 +21,6 @@ mod storage;
 mod subscribe;
 mod whispering;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 use std::process::ExitCode;
 
 use self::{args::Command, config::Parsed, failure::Failure};
