@@ -47,7 +47,7 @@ pub(crate) struct Running {
     pub(crate) at: SocketAddr,
     child: Child,
     folder: TempDir,
-    _certificate: Option<Certificate>,
+    certificate: Option<Certificate>,
 }
 
 impl Contender {
@@ -80,7 +80,7 @@ impl Contender {
         command.stdout(log.try_clone()?).stderr(log);
         let child =
             command.spawn().with_context(|| format!("{} cannot be started", self.name()))?;
-        let mut running = Running { contender: self, at, child, folder, _certificate: certificate };
+        let mut running = Running { contender: self, at, child, folder, certificate };
         running.wait()?;
         Ok(running)
     }
@@ -160,6 +160,11 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its own certificate, if it speaks TLS.
+    pub(crate) fn certificate(&self) -> Option<Vec<u8>> {
+        self.certificate.as_ref().map(Certificate::der)
     }
 
     /// Where a topic is followed.

@@ -3,7 +3,7 @@
 
 use crate::{
     install::nchan,
-    run::{cargo, command, root, run, target},
+    run::{cargo, command, run, target},
 };
 
 pub(crate) fn bench(words: &[&str]) -> Result<(), String> {
@@ -18,8 +18,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<(), String> {
 
 /// What is measured, and whether there is more than was committed.
 fn commit() -> String {
-    let described = ["describe", "--always", "--dirty"];
-    let output = std::process::Command::new("git").args(described).current_dir(root()).output();
+    let output = command(&["git", "describe", "--always", "--dirty"]).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.unwrap_or_else(|_| "unknown".into())
 }

@@ -75,10 +75,10 @@ impl Load {
         })
     }
 
-    /// Who comes from now on speaks TLS, and believes everybody.
-    pub(crate) fn with_tls(mut self) -> Self {
-        self.tls = Some(wire::believing());
-        self
+    /// Who comes from now on speaks TLS, and believes this certificate.
+    pub(crate) fn speak_tls(&mut self, certificate: Vec<u8>) -> anyhow::Result<()> {
+        self.tls = Some(wire::believing(certificate)?);
+        Ok(())
     }
 
     /// Microseconds since it began.
@@ -189,6 +189,48 @@ impl Load {
         self.received.missing[by] = waiting;
         let payload = Payload { publisher: by, number: publisher.count, due };
         publisher.send(path, &payload.to_bytes())
+    }
+
+    /// Publishes now by everyone who has the answer to its last event, each to what `path` says; and takes in
+    /// what is there.
+    pub(crate) fn publish_by_all<'a>(
+        &mut self,
+        mut path: impl FnMut() -> &'a str,
+    ) -> anyhow::Result<()> {
+        for by in 0..self.publishers.len() {
+            if !self.publishers[by].waits {
+                self.publish(by, path(), self.now())?;
+            }
+        }
+        self.turn(Duration::from_millis(100))?;
+        Ok(())
+    }
+
+    /// Publishes at given times whatever happens, until `done`, which is told how many it were.
+    pub(crate) fn publish_on_time(
+        &mut self,
+        path: &str,
+        interval: Duration,
+        mut done: impl FnMut(u32) -> bool,
+    ) -> anyhow::Result<()> {
+        let (began, first_due, mut count) = (Instant::now(), self.now(), 0);
+        while !done(count) {
+            let due = interval * count;
+            let left = due.saturating_sub(began.elapsed());
+            let free = self.publishers.iter().position(|publisher| !publisher.waits);
+            match free {
+                Some(by) if left.is_zero() => {
+                    self.publish(by, path, first_due + u64::try_from(due.as_micros())?)?;
+                    count += 1;
+                }
+                Some(_) => {
+                    // The poll counts in whole milliseconds: the last one is spent looking.
+                    self.turn(left.saturating_sub(Duration::from_millis(1)))?;
+                }
+                None => drop(self.turn(Duration::from_millis(1))?),
+            }
+        }
+        Ok(())
     }
 
     /// Takes in what is there, waiting for it at most so long; whether there was anything.

@@ -68,13 +68,7 @@ pub(super) fn saturated(
     let path = server.publish(TOPIC);
     let (cpu, began) = (process::cpu(server.pid()), Instant::now());
     while began.elapsed() < time {
-        for by in 0..publishers {
-            if !load.publishers[by].waits {
-                let due = load.now();
-                load.publish(by, &path, due)?;
-            }
-        }
-        load.turn(Duration::from_millis(100))?;
+        load.publish_by_all(|| &path)?;
     }
     // What is still on its way counts, with the time that it takes.
     load.until_quiet(QUIET)?;

@@ -20,25 +20,9 @@ pub(super) fn at_rate(
     load.subscribe(server.at, subscribers, |_| server.follow(TOPIC))?;
     load.add_publishers(server.at, PUBLISHERS)?;
     let path = server.publish(TOPIC);
+    let (cpu, began) = (process::cpu(server.pid()), Instant::now());
     let interval = Duration::from_secs(1) / rate;
-    let (cpu, began, mut count) = (process::cpu(server.pid()), Instant::now(), 0);
-    let first_due = load.now();
-    while began.elapsed() < 2 * time {
-        let due = interval * count;
-        if began.elapsed() < due {
-            // The poll counts in whole milliseconds: the last one is spent looking.
-            let left = due.saturating_sub(began.elapsed());
-            load.turn(left.saturating_sub(Duration::from_millis(1)))?;
-            continue;
-        }
-        let Some(by) = (0..PUBLISHERS).find(|by| !load.publishers[*by].waits) else {
-            load.turn(Duration::from_millis(1))?;
-            continue;
-        };
-        let due = first_due + u64::try_from(due.as_micros()).unwrap_or(u64::MAX);
-        load.publish(by, &path, due)?;
-        count += 1;
-    }
+    load.publish_on_time(&path, interval, |_| began.elapsed() >= 2 * time)?;
     load.until_quiet(QUIET)?;
     let (took, used) = (began.elapsed(), process::cpu(server.pid()) - cpu);
     Ok(of(&load, subscribers, 0, Sample::new(load.received.events, took, used)))

@@ -42,8 +42,12 @@ fn slope(few: (f64, f64), many: (f64, f64), count: usize) -> Sample {
     Sample { memory, kernel, ..Sample::default() }
 }
 
-fn http1(contender: Contender, mut load: Load, many: usize) -> anyhow::Result<Sample> {
-    let server = contender.start(&SETTINGS)?;
+/// Over TLS if it speaks that.
+pub(super) fn http1(contender: Contender, many: usize) -> anyhow::Result<Sample> {
+    let (server, mut load) = (contender.start(&SETTINGS)?, Load::new()?);
+    if let Some(certificate) = server.certificate() {
+        load.speak_tls(certificate)?;
+    }
     let few = step(&mut load, &server, FEW)?;
     let all = step(&mut load, &server, many - FEW)?;
     Ok(slope(few, all, many - FEW))
@@ -57,14 +61,6 @@ fn step(load: &mut Load, server: &Running, more: usize) -> anyhow::Result<(f64, 
     publish(load, server)?;
     load.until_quiet(TICKS)?;
     Ok(measured(server))
-}
-
-pub(super) fn plain(contender: Contender) -> anyhow::Result<Sample> {
-    http1(contender, Load::new()?, 9900)
-}
-
-pub(super) fn tls(contender: Contender) -> anyhow::Result<Sample> {
-    http1(contender, Load::new()?.with_tls(), 9000)
 }
 
 /// So many streams a connection.

@@ -163,14 +163,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "Idle HTTP/1.1 subscribers, from 1,000 to 9,900",
         shows: Shows::Memory,
         contenders: &[Floor, ByHand, Nchan, Memory, Disk],
-        run: |of, _| memory::plain(of),
+        run: |of, _| memory::http1(of, 9900),
     },
     Scenario {
         name: "memory-tls",
         title: "Idle HTTP/1.1 subscribers over TLS, from 1,000 to 9,000",
         shows: Shows::Memory,
         contenders: &[Tls],
-        run: |of, _| memory::tls(of),
+        run: |of, _| memory::http1(of, 9000),
     },
     Scenario {
         name: "memory-http2-100",

@@ -28,13 +28,7 @@ pub(super) fn requests(
     let path = server.publish(TOPIC);
     let (cpu, began) = (process::cpu(server.pid()), Instant::now());
     while began.elapsed() < time {
-        for by in 0..connections {
-            if !load.publishers[by].waits {
-                let due = load.now();
-                load.publish(by, &path, due)?;
-            }
-        }
-        load.turn(Duration::from_millis(100))?;
+        load.publish_by_all(|| &path)?;
     }
     let (took, used, sent) = (began.elapsed(), process::cpu(server.pid()) - cpu, load.sent());
     load.until_quiet(QUIET)?;

@@ -93,22 +93,11 @@ pub(super) fn beside_live(contender: Contender) -> anyhow::Result<Sample> {
             load.received.events >= wanted
         })
     });
-    let (cpu, began, mut count) = (process::cpu(server.pid()), Instant::now(), 0);
-    let (first_due, path) = (load.now(), server.publish(LIVE));
-    while !others.is_finished() || count < 40 {
-        let due = Duration::from_millis(50) * count;
-        if began.elapsed() < due {
-            let left = due.saturating_sub(began.elapsed());
-            load.turn(left.saturating_sub(Duration::from_millis(1)))?;
-            continue;
-        }
-        let Some(by) = (0..4).find(|by| !load.publishers[*by].waits) else {
-            load.turn(Duration::from_millis(1))?;
-            continue;
-        };
-        load.publish(by, &path, first_due + u64::try_from(due.as_micros())?)?;
-        count += 1;
-    }
+    let (cpu, began) = (process::cpu(server.pid()), Instant::now());
+    let interval = Duration::from_millis(50);
+    load.publish_on_time(&server.publish(LIVE), interval, |count| {
+        others.is_finished() && count >= 40
+    })?;
     others.join().map_err(|_| anyhow::anyhow!("the others' thread panicked"))??;
     load.until_quiet(Duration::from_secs(1))?;
     let (took, used) = (began.elapsed(), process::cpu(server.pid()) - cpu);

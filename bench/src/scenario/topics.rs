@@ -18,32 +18,20 @@ pub(super) fn one_subscriber_each(
     load.add_publishers(server.at, PUBLISHERS)?;
     let paths: Vec<String> =
         (0..topics).map(|number| server.publish(&format!("bench/{number}"))).collect();
-    let mut next = 0;
+    let mut names = paths.iter().map(String::as_str).cycle();
+    let mut next = || names.next().unwrap_or_default();
     // Until every topic has had events, however long that takes.
-    while next < 2 * topics {
-        next = publish(&mut load, &paths, next)?;
+    while load.sent() < 2 * topics as u64 {
+        load.publish_by_all(&mut next)?;
     }
     load.until_quiet(Duration::from_millis(500))?;
     load.reset();
     let before = load.sent();
     let (cpu, began) = (process::cpu(server.pid()), Instant::now());
     while began.elapsed() < time {
-        next = publish(&mut load, &paths, next)?;
+        load.publish_by_all(&mut next)?;
     }
     load.until_quiet(QUIET)?;
     let (took, used) = (began.elapsed() - QUIET, process::cpu(server.pid()) - cpu);
     Ok(of(&load, 1, before, Sample::new(load.received.events, took, used)))
-}
-
-/// Whoever has its answer publishes to the next topic.
-fn publish(load: &mut Load, paths: &[String], mut next: usize) -> anyhow::Result<usize> {
-    for by in 0..PUBLISHERS {
-        if !load.publishers[by].waits {
-            let due = load.now();
-            load.publish(by, &paths[next % paths.len()], due)?;
-            next += 1;
-        }
-    }
-    load.turn(Duration::from_millis(100))?;
-    Ok(next)
 }

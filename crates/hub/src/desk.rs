@@ -94,13 +94,12 @@ impl Desk {
 
     /// What follows a place, if that was looked up a moment ago and nothing was erased since.
     pub(crate) fn find(&mut self, filter: &Filter, at: Position) -> Option<Arc<Stretch>> {
-        let follows = |of: &&Remembered| {
+        let follows = |of: &Remembered| {
             let first = of.stretch.events.first();
-            of.from <= at
-                && first.is_some_and(|first| at < first.position())
-                && of.filter.is_same(filter)
+            let between = of.from <= at && first.is_some_and(|first| at < first.position());
+            between && of.filter.is_same(filter)
         };
-        let found = self.remembered.iter().rposition(|of| follows(&of))?;
+        let found = self.remembered.iter().rposition(follows)?;
         // What is asked for often is the last to be forgotten.
         self.remembered[found..].rotate_left(1);
         let found = self.remembered.last()?;
@@ -115,7 +114,7 @@ impl Desk {
         if self.remembered.len() >= REMEMBERED {
             self.remembered.remove(0);
         }
-        // Of before it was looked up: `Subscriber::step` holds the window meanwhile.
+        // As they are in the window that it was looked up in, which is held meanwhile.
         let (filter, erasures, stretch) = (filter.clone(), self.hub.erasures(), stretch.clone());
         self.remembered.push(Remembered { filter, from, erasures, stretch });
     }

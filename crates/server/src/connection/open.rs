@@ -102,31 +102,24 @@ pub(super) async fn open(
         Some(byte) => *byte,
         None => within(limits.header_deadline, peek::<1>(&tcp)).await?.0[0],
     };
-    let stream = |stream| WriteDeadline::new(stream, limits.write_deadline);
-    match tls {
-        Some(tls) if begins_with == HANDSHAKE => {
-            let io = stream(tcp);
-            let full = io.full();
-            let stream = handshake(Rewind::new(first.freeze(), io), tls, limits).await?;
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let speaks = if http2 { Speaks::Http2 } else { Speaks::Http1 };
-            Ok(Opened { io: Wire::Tls(Box::new(stream)), speaks, peer: client, tls: true, full })
-        }
-        Some(_) => {
-            let io = stream(tcp);
-            let full = io.full();
-            let io = Wire::Plain(Rewind::new(first.freeze(), io));
-            Ok(Opened { io, speaks: Speaks::PlainHttp, peer: client, tls: false, full })
-        }
+    let (tls, speaks) = match tls {
+        Some(tls) if begins_with == HANDSHAKE => (Some(tls), Speaks::Http1),
+        Some(_) => (None, Speaks::PlainHttp),
         None => {
-            let due = within(limits.header_deadline, preface(&mut tcp, &mut first));
-            let speaks = due.await?;
-            let io = stream(tcp);
-            let full = io.full();
-            let io = Wire::Plain(Rewind::new(first.freeze(), io));
-            Ok(Opened { io, speaks, peer: client, tls: false, full })
+            let speaks = within(limits.header_deadline, preface(&mut tcp, &mut first)).await?;
+            (None, speaks)
         }
-    }
+    };
+    let io = WriteDeadline::new(tcp, limits.write_deadline);
+    let full = io.full();
+    let socket = Rewind::new(first.freeze(), io);
+    let Some(tls) = tls else {
+        return Ok(Opened { io: Wire::Plain(socket), speaks, peer: client, tls: false, full });
+    };
+    let stream = handshake(socket, tls, limits).await?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let speaks = if http2 { Speaks::Http2 } else { speaks };
+    Ok(Opened { io: Wire::Tls(Box::new(stream)), speaks, peer: client, tls: true, full })
 }
 
 async fn within<T>(

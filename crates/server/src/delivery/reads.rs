@@ -74,7 +74,7 @@ impl Request {
         let read = tokio::select! {
             biased;
             _ = self.unwanted => None,
-            read = reading => Some(read.unwrap_or_else(|_| Err(ReadError::Io("a bug".into())))),
+            read = reading => Some(read.unwrap_or_else(|_| Err(ReadError::Io("reading failed: this is a bug".into())))),
         };
         (self.member, read)
     }

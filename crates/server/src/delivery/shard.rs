@@ -81,6 +81,7 @@ impl Shard {
         let mut events = Events::with_capacity(EVENTS);
         let mut desk = Desk::new(&self.app.hub, Instant::now());
         loop {
+            // Nothing is held, and all is counted, while there is nothing to do.
             desk.clear(Instant::now());
             self.encoder.clear();
             if let Err(error) = self.poll.poll(&mut events, self.patience(desk.now()))
@@ -131,7 +132,7 @@ impl Shard {
         if event.is_error()
             && let Some(error) = member.socket.error()
         {
-            self.over(key, &Over::Broken(error));
+            self.finish(key, &Over::Broken(error), desk);
         } else if event.is_read_closed() || event.is_write_closed() || event.is_error() {
             // Whoever closes its half has gone, as browsers do.
             self.remove(key);
@@ -255,7 +256,7 @@ impl Shard {
                 member.watched = false;
                 if member.blocked && desk.now() >= member.stuck_since + deadline {
                     let stuck = io::Error::new(ErrorKind::TimedOut, "the peer takes no data");
-                    self.over(key, &Over::Broken(stuck));
+                    self.finish(key, &Over::Broken(stuck), desk);
                 } else if member.blocked {
                     self.watch(key);
                 }
@@ -365,18 +366,14 @@ impl Shard {
     }
 
     fn finish(&mut self, key: Key, over: &Over, desk: &mut Desk) {
-        if let Over::Lagging(lag) = over {
-            self.app.metrics.cut(Cut::lag);
-            tracing::info!(seconds = lag.as_secs(), "a slow subscriber is disconnected");
-            return self.end(key, &[], desk);
-        }
-        self.over(key, over);
-    }
-
-    fn over(&mut self, key: Key, over: &Over) {
         let Some(member) = self.member(key) else { return };
         match over {
-            Over::Ended | Over::Lagging(_) => member.socket.end(),
+            Over::Ended => member.socket.end(),
+            Over::Lagging(lag) => {
+                self.app.metrics.cut(Cut::lag);
+                tracing::info!(seconds = lag.as_secs(), "a slow subscriber is disconnected");
+                return self.end(key, &[], desk);
+            }
             Over::Broken(error) => {
                 let peer = member.socket.peer();
                 self.app.metrics.broken(error, peer);

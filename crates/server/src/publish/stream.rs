@@ -143,7 +143,8 @@ impl<'a> Reading<'a> {
         (self.bytes, self.full) = (0, false);
         let taken = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.room));
         if let Err(problem) = self.room.hold(&self.publish.app, self.decoder.held()) {
-            self.over = Some(Err(problem));
+            // What ended it before is what is told.
+            self.over.get_or_insert(Err(problem));
         }
         taken
     }
