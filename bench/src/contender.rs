@@ -9,12 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use eventwall_testkit::Certificate;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
+/// And to end.
+const STOP: Duration = Duration::from_secs(60);
 
 /// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,15 @@ impl Contender {
 
     /// Starts it, with further settings if it is Eventwall.
     pub(crate) fn start(self, settings: &[&str]) -> anyhow::Result<Running> {
+        self.start_by(|command| command, settings)
+    }
+
+    /// Starts it by a command that `wrap` makes of its own.
+    pub(crate) fn start_by(
+        self,
+        wrap: impl FnOnce(Command) -> Command,
+        settings: &[&str],
+    ) -> anyhow::Result<Running> {
         let folder = tempfile::tempdir_in(data_folder()?)?;
         let at = free_address()?;
         let certificate = (self == Self::Tls).then(Certificate::new);
@@ -75,6 +87,7 @@ impl Contender {
         if self.is_eventwall() {
             command.args(settings);
         }
+        let mut command = wrap(command);
         let log = fs::File::create(folder.path().join("log"))?;
         command.current_dir(folder.path()).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
@@ -149,6 +162,18 @@ impl Running {
             if began.elapsed() > START {
                 bail!("{} does not answer: {}", self.contender.name(), self.log());
             }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM)?;
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            ensure!(began.elapsed() < STOP, "{} does not end", self.contender.name());
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())

@@ -2,9 +2,11 @@
 //!
 //! * `server`: the floor and what everybody writes by hand; `contender` starts them and the others.
 //! * `load`: subscribers and publishers on one thread.
+//! * `count`: instructions, which the machine's other tenants do not change: `cargo xtask count`.
 //! * `scenario`: what is measured, one file a kind; `sample` and `report`: medians and tables.
 
 mod contender;
+mod count;
 mod load;
 mod process;
 mod report;
@@ -22,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
+    count::Codec,
     report::Measured,
     scenario::{SCENARIOS, Scenario, Shows},
     server::{by_hand, floor},
@@ -52,6 +55,20 @@ enum Command {
     ByHand { listen: SocketAddr },
     /// Name the scenarios
     List,
+    /// Count instructions, and compare them with those of before
+    Count {
+        /// What begins like one of these; everything without any
+        only: Vec<String>,
+        /// The file that has those of before
+        #[arg(long, default_value = "bench/instructions.txt")]
+        baseline: PathBuf,
+        /// These are the new ones to compare with
+        #[arg(long)]
+        write: bool,
+    },
+    /// Do what is counted
+    #[command(hide = true)]
+    Work { codec: Codec, events: usize },
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +99,11 @@ fn main() -> anyhow::Result<()> {
             floor::serve(listener(listen)?, floor::How { batching, sync })
         }
         Command::ByHand { listen } => by_hand::serve(listener(listen)?),
+        Command::Count { only, baseline, write } => count::run(&only, &baseline, write),
+        Command::Work { codec, events } => {
+            codec.work(events);
+            Ok(())
+        }
         Command::List => {
             SCENARIOS
                 .iter()

@@ -1,28 +1,12 @@
 //! Pages of other origins: which may read and publish, by configuration only.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum::{body::Body, extract::State, middleware::Next, response::Response};
-use http::{HeaderName, HeaderValue, Method, Request, header};
-use tower::{Layer as _, ServiceExt as _};
+use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-
-use crate::App;
 
 /// How long a browser may remember a preflight's answer.
 const MAX_AGE: Duration = Duration::from_secs(600);
-
-/// Applies what is configured just now.
-pub(crate) async fn cors(
-    State(app): State<Arc<App>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    match app.cors() {
-        Some(layer) => layer.layer(next).oneshot(request).await.unwrap_or_else(|e| match e {}),
-        None => next.run(request).await,
-    }
-}
 
 pub(crate) fn layer(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {

@@ -3,39 +3,29 @@
 //! stops foreign pages. Whatever passes has one `Host` header from then on, and it says what the client
 //! asked for.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use axum::{
-    body::Body,
-    extract::State,
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::body::Body;
 use http::{HeaderValue, Request, StatusCode, Version, header};
 
-use crate::{App, Client, Problem, Settings};
+use crate::{Client, Problem, Settings};
 
-pub(crate) async fn guard(
-    State(app): State<Arc<App>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    let (mut request, settings) = (request, app.settings());
-    let host = match check(&request, &settings) {
-        Ok(host) => host.and_then(|host| HeaderValue::try_from(host).ok()),
-        Err(problem) => return problem.into_response(),
-    };
-    if let Some(host) = host {
+/// The request as it goes on, if it may.
+pub(crate) fn admit(
+    mut request: Request<Body>,
+    settings: &Settings,
+) -> Result<Request<Body>, Problem> {
+    let host = check(&request, settings)?;
+    let said = request.headers().get(header::HOST);
+    let other = host.filter(|host| said.is_none_or(|said| said.as_bytes() != host.as_bytes()));
+    if let Some(host) = other.and_then(|host| HeaderValue::from_str(host).ok()) {
         request.headers_mut().insert(header::HOST, host);
     }
-    next.run(request).await
+    Ok(request)
 }
 
 /// Answers the host that the client asked for.
-fn check<B>(request: &Request<B>, settings: &Settings) -> Result<Option<String>, Problem> {
+fn check<'a, B>(request: &'a Request<B>, settings: &Settings) -> Result<Option<&'a str>, Problem> {
     check_form(request)?;
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     // A target in absolute form outranks the header (RFC 9112, 3.2.2); HTTP/2 has no other.
@@ -49,7 +39,7 @@ fn check<B>(request: &Request<B>, settings: &Settings) -> Result<Option<String>,
     } else if let Some(origin) = text(header::ORIGIN).filter(|_| !request.method().is_safe()) {
         check_writer(origin, asked_for, settings)?;
     }
-    Ok(asked_for.map(str::to_owned))
+    Ok(asked_for)
 }
 
 /// What holds wherever the server listens: a request says once whom it is for.
@@ -146,9 +136,10 @@ fn without_port(host: &str) -> &str {
 }
 
 fn is_loopback(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name == "localhost"
-        || name.ends_with(".localhost")
+    const SUFFIX: &str = ".localhost";
+    let end = name.len().checked_sub(SUFFIX.len()).and_then(|at| name.get(at..));
+    name.eq_ignore_ascii_case("localhost")
+        || end.is_some_and(|end| end.eq_ignore_ascii_case(SUFFIX))
         || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
         || name.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
 }

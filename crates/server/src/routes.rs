@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -10,13 +11,17 @@ use std::{
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
+    body::Body,
+    extract::State,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
     routing::{delete, get},
 };
 use eventwall_hub::Hub;
 use eventwall_log::Topic;
-use http::{Method, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use tokio::sync::Semaphore;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 
 use crate::{
@@ -29,7 +34,7 @@ use crate::{
     problem::read_problem,
     publish,
     quota::{Everybody, Places, Rates},
-    unavailable::refuse,
+    unavailable::refusal,
 };
 
 /// What handlers share.
@@ -124,6 +129,9 @@ impl App {
     /// Refuses a topic that has no events yet, if there are as many as there may be.
     pub(crate) async fn check_new_topics(&self, topics: &[&Topic]) -> Result<(), Problem> {
         let (max, count) = (self.settings().limits.all_topics, self.hub.log().topic_count());
+        if count + topics.len() <= max {
+            return Ok(());
+        }
         let named: BTreeSet<&Topic> = topics.iter().copied().collect();
         if count + named.len() <= max {
             return Ok(());
@@ -190,9 +198,29 @@ pub fn routes(app: &Arc<App>) -> Router {
 /// is full or going down; CORS; and the loopback rule.
 pub fn finish(router: Router, app: &Arc<App>) -> Router {
     let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
-    let router = router.layer(from_fn_with_state(app.clone(), refuse));
-    let router = router.layer(from_fn_with_state(app.clone(), cors::cors));
-    router.layer(from_fn_with_state(app.clone(), guard::guard))
+    router.layer(from_fn_with_state(app.clone(), pass))
+}
+
+/// One layer for all of it: each would cost a request a dozen allocations.
+async fn pass(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response {
+    let request = match guard::admit(request, &app.settings()) {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
+    let Some(cors) = app.cors() else { return turn_away_or(&app, request, next).await };
+    // Beneath CORS, so that pages of other origins may read when to come back.
+    let beneath = service_fn(|request| {
+        let (app, next) = (app.clone(), next.clone());
+        async move { Ok(turn_away_or(&app, request, next).await) }
+    });
+    cors.layer(beneath).oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
+}
+
+async fn turn_away_or(app: &App, request: Request<Body>, next: Next) -> Response {
+    match refusal(app, &request) {
+        Some(response) => response,
+        None => next.run(request).await,
+    }
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -1,12 +1,8 @@
 //! The answer of a server that is full or going down. Stock EventSource gives up for ever on a
 //! `503`, so whoever asks for a stream gets one that says only when to come back.
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
-    extract::State,
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use eventwall_hub::retry_frame;
@@ -18,22 +14,16 @@ use crate::{App, Limits, Problem, metrics::TurnedAway, stream::spread};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refused(pub(crate) TurnedAway);
 
-/// Lies beneath CORS, so that pages of other origins may read when to come back.
-pub(crate) async fn refuse(
-    State(app): State<Arc<App>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
+/// The answer to a request that is turned away.
+pub(crate) fn refusal(app: &App, request: &Request<Body>) -> Option<Response> {
     let settings = app.settings();
     let limits = &settings.limits;
-    let probe = is_probe(request.uri().path());
-    if let Some(Refused(why)) = request.extensions().get().filter(|_| !probe) {
-        return unavailable(request.headers(), limits, *why);
+    if is_probe(request.uri().path()) {
+        return None;
     }
-    if app.drain.is_draining() && !probe {
-        return unavailable(request.headers(), limits, TurnedAway::Stopping);
-    }
-    next.run(request).await
+    let refused = request.extensions().get().map(|Refused(why)| *why);
+    let stopping = || app.drain.is_draining().then_some(TurnedAway::Stopping);
+    refused.or_else(stopping).map(|why| unavailable(request.headers(), limits, why))
 }
 
 /// Probes are answered by a full server and to the end of a stopping one: they tell the load balancer, and

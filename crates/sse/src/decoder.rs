@@ -180,13 +180,19 @@ impl Block {
             }
             _ if self.oversized => self.data = String::new(),
             b"data" => {
-                self.data.reserve(value.len() + 1);
+                let len = value.len() + 1;
+                if self.data.is_empty() {
+                    // Most events have one line: it is not grown to.
+                    self.data = String::with_capacity(len);
+                } else {
+                    self.data.reserve(len);
+                }
                 push_lossy(&mut self.data, value);
                 self.data.push('\n');
             }
             b"event" => self.event = lossy(value),
             b"topic" => self.topic = Some(lossy(value)),
-            b"id" if !value.contains(&0) => {
+            b"id" if memchr::memchr(0, value).is_none() => {
                 self.id.clear();
                 if value.len() <= limits.id {
                     push_lossy(&mut self.id, value);
@@ -198,19 +204,19 @@ impl Block {
 
     /// The blank line.
     fn dispatch(&mut self, limit: usize, last: &mut String, sink: &mut impl FnMut(Item)) {
-        let block = std::mem::take(self);
-        if block.oversized {
+        let (mut data, event) = (std::mem::take(&mut self.data), std::mem::take(&mut self.event));
+        let topic = self.topic.take();
+        self.size = 0;
+        if std::mem::take(&mut self.oversized) {
             self.id.clone_from(last);
             return sink(Item::Oversized { limit });
         }
-        last.clone_from(&block.id);
-        self.id = block.id;
-        let mut data = block.data;
+        last.clone_from(&self.id);
         if data.pop().is_none() {
             return;
         }
-        let event = if block.event.is_empty() { "message".into() } else { block.event };
-        sink(Item::Event(Event { event, data, last_event_id: last.clone(), topic: block.topic }));
+        let event = if event.is_empty() { "message".into() } else { event };
+        sink(Item::Event(Event { event, data, last_event_id: last.clone(), topic }));
     }
 }
 
@@ -232,9 +238,8 @@ fn parse_retry(value: &[u8]) -> Option<u64> {
 /// can be part of a multi-byte character, so decoding line by line equals decoding the
 /// stream.
 fn lossy(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    push_lossy(&mut text, bytes);
-    text
+    std::str::from_utf8(bytes)
+        .map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 fn push_lossy(to: &mut String, bytes: &[u8]) {

@@ -65,7 +65,7 @@ impl Frame<'_> {
 
     fn check(&self) -> Result<(), FrameError> {
         for (field, value) in [("topic", self.topic), ("id", self.id), ("name", self.event)] {
-            if value.is_some_and(|value| value.contains(['\r', '\n'])) {
+            if value.is_some_and(|value| value.bytes().any(|byte| matches!(byte, b'\r' | b'\n'))) {
                 return Err(FrameError::LineBreak { field });
             }
         }
