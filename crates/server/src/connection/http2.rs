@@ -134,8 +134,14 @@ impl Serving {
         self.asked = true;
         let (answering, peer) = (self.answering.clone(), self.peer);
         let deadline = self.limits.write_deadline;
+        // Boxed here, as it needs much and is over soon: a stream that waits for events must not carry it.
+        let answer = Box::pin(answer(request, respond, answering.clone()));
         self.streams.spawn(async move {
-            if stream(request, respond, &answering, deadline).await == Ended::Stuck {
+            let ended = match answer.await {
+                Ok((stream, body)) => Box::pin(send(stream, body, deadline)).await,
+                Err(ended) => ended,
+            };
+            if ended == Ended::Stuck {
                 answering.app().metrics.cut(Cut::stuck);
                 tracing::info!(%peer, "cut a stream whose client took no data for too long");
             }
@@ -160,24 +166,11 @@ enum Ended {
     Stuck,
 }
 
-async fn stream(
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    answering: &Answering,
-    deadline: Duration,
-) -> Ended {
-    // Boxed, as it needs much and is over soon: a stream that waits for events must not carry it.
-    match Box::pin(answer(request, respond, answering)).await {
-        Ok((stream, body)) => Box::pin(send(stream, body, deadline)).await,
-        Err(ended) => ended,
-    }
-}
-
 /// Sends the head of the answer; gives back where its body goes, or how it ended without one.
 async fn answer(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    answering: &Answering,
+    answering: Arc<Answering>,
 ) -> Result<(SendStream<Bytes>, Body), Ended> {
     let head_only = request.method() == Method::HEAD;
     let length = request.headers().get(header::CONTENT_LENGTH);
