@@ -69,6 +69,11 @@ impl Contender {
         }
     }
 
+    /// Its name where Eventwall is meant anyway.
+    pub(crate) fn short_name(self) -> &'static str {
+        self.name().trim_start_matches("**Eventwall**, ")
+    }
+
     /// Starts it, with further settings if it is Eventwall.
     pub(crate) fn start(self, settings: &[&str]) -> anyhow::Result<Running> {
         self.start_by(|command| command, settings)

@@ -73,7 +73,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// The scenarios whose names begin like one of these; all of them without any
+    /// The scenarios of these names, or those whose names begin so; all of them without any
     scenarios: Vec<String>,
     /// How often everybody has a turn
     #[arg(long, default_value_t = 3)]
@@ -81,12 +81,15 @@ struct RunArgs {
     /// How long one run measures
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Only those whose names contain this
-    #[arg(long)]
-    only: Option<String>,
+    /// Only who is called so, such as `floor` or `disk`, or else whose names contain it
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// What is measured: its commit
     #[arg(long, default_value = "unknown")]
     commit: String,
+    /// The report before, whose floors are compared with these
+    #[arg(long, default_value = "docs/benchmarks.md")]
+    compare: PathBuf,
     /// Put the tables into this document
     #[arg(long)]
     write: Option<PathBuf>,
@@ -123,14 +126,22 @@ fn listener(at: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let exists = |name: &String| SCENARIOS.iter().any(|scenario| scenario.name == name);
     let wanted = |scenario: &&Scenario| {
-        let named = args.scenarios.iter().any(|name| scenario.name.starts_with(name.as_str()));
-        args.scenarios.is_empty() || named
+        let is_meant = |name: &String| match exists(name) {
+            true => scenario.name == name,
+            false => scenario.name.starts_with(name.as_str()),
+        };
+        args.scenarios.is_empty() || args.scenarios.iter().any(is_meant)
     };
+    let before = std::fs::read_to_string(&args.compare).unwrap_or_default();
     let mut tables = report::head(args.rounds, args.seconds, &args.commit);
     println!("{tables}");
     for scenario in SCENARIOS.iter().filter(wanted) {
-        let table = measure(scenario, args).table();
+        let measured = measure(scenario, args);
+        let compared = report::compared(&measured, &before);
+        let table = [Some(measured.table()), compared].into_iter().flatten();
+        let table = table.collect::<Vec<_>>().join("\n");
         println!("{table}");
         tables = format!("{tables}\n{table}");
     }
@@ -142,10 +153,14 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
 
 /// In each round everybody has a turn, so that what the machine does meanwhile meets all of them.
 fn measure<'a>(scenario: &'a Scenario, args: &RunArgs) -> Measured<'a> {
-    let chosen = scenario.contenders.iter().filter(|contender| {
-        args.only
-            .as_ref()
-            .is_none_or(|only| only.split(',').any(|only| contender.name().contains(only)))
+    let all = scenario.contenders;
+    let is_called = |name: &String| all.iter().any(|contender| contender.short_name() == name);
+    let chosen = all.iter().filter(|contender| {
+        let is_meant = |name: &String| match is_called(name) {
+            true => contender.short_name() == name,
+            false => contender.name().contains(name.as_str()),
+        };
+        args.only.is_empty() || args.only.iter().any(is_meant)
     });
     let mut samples: Vec<_> = chosen.map(|contender| (*contender, Vec::new())).collect();
     // A slope over thousands is the same each time, and takes long.

@@ -41,6 +41,34 @@ impl Measured<'_> {
     }
 }
 
+/// What the floor reached in a report before: in a table of the document, the second cell of the first row.
+pub(crate) fn floor_before(document: &str, scenario: &str) -> Option<f64> {
+    let (_, table) = document.split_once(&format!("(`{scenario}`)"))?;
+    let row = table.lines().filter(|line| line.starts_with('|')).nth(2)?;
+    let mut cells = row.split('|').map(str::trim).skip(1);
+    let name = cells.next()?;
+    let rate = cells.next()?.replace(',', "");
+    name.starts_with("floor").then(|| rate.parse().ok())?
+}
+
+/// A slow floor makes any ratio pass: what it reached is compared with what it reached before.
+pub(crate) fn compared(measured: &Measured<'_>, document: &str) -> Option<String> {
+    let before = floor_before(document, measured.scenario.name)?;
+    let (contender, samples) = measured.samples.first()?;
+    let samples: Vec<Sample> = samples.iter().copied().flatten().collect();
+    if !contender.name().starts_with("floor") || samples.is_empty() {
+        return None;
+    }
+    let sample = Sample::median(&samples);
+    let (now, what) = match measured.scenario.shows {
+        Shows::Lateness => (sample.p50, "p50"),
+        Shows::Memory => (sample.memory / 1024.0, "memory"),
+        _ => (sample.rate, "rate"),
+    };
+    let ratio = now / before.max(1e-9);
+    Some(format!("The floor's {what} is {ratio:.2} × that of the report before.\n"))
+}
+
 /// The cells of a row, and how many runs failed. Only rounds count in which both were measured.
 fn cells(
     shows: Shows,
@@ -168,6 +196,15 @@ pub(crate) fn write(file: &Path, tables: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_floor_of_a_report_is_found() {
+        let table = "### A (`fan-out-1000`)\n\n| | rate |\n|---|---:|\n| floor, synced | 1,234 | 2 |\n| x | 5 |\n";
+        let text = format!("{table}\n### B (`memory`)\n\n| | KiB |\n|---|---:|\n| axum | 9 |\n");
+        assert_eq!(floor_before(&text, "fan-out-1000"), Some(1234.0));
+        assert_eq!(floor_before(&text, "memory"), None, "the first is no floor");
+        assert_eq!(floor_before(&text, "fan-out"), None);
+    }
 
     #[test]
     fn numbers_are_readable() {

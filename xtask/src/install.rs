@@ -66,6 +66,22 @@ pub(crate) fn nchan() -> Result<(), String> {
     debian_packages(if there { &[] } else { &["nginx", "libnginx-mod-nchan"] })
 }
 
+/// What counts instructions.
+pub(crate) fn valgrind() -> Result<(), String> {
+    debian_packages(if exists("valgrind") { &[] } else { &["valgrind"] })
+}
+
+/// What records stacks and draws them.
+pub(crate) fn flame_tools() -> Result<(), String> {
+    debian_packages(if exists("perf") { &[] } else { &["linux-perf"] })?;
+    if exists("inferno-flamegraph") {
+        return Ok(());
+    }
+    let words = ["install", "--locked", "inferno"];
+    consent("What draws flame graphs is missing", &[&[&["cargo"][..], &words].concat()])?;
+    run(&mut cargo(&words))
+}
+
 fn packages() -> Result<(), String> {
     let missing: Vec<&str> = PROGRAMS
         .iter()

@@ -3,6 +3,7 @@
 
 mod bench;
 mod counts;
+mod flame;
 mod fuzz;
 mod install;
 mod run;
@@ -24,6 +25,11 @@ Chores of this project.
   cargo xtask fuzz [SECONDS]     each fuzz target for so long (60)
   cargo xtask bench [SCENARIO…] [--rounds N] [--seconds N] [--write docs/benchmarks.md]
                                  Eventwall, the floor and others side by side
+  cargo xtask count [WHAT…] [--write]
+                                 instructions of codec, publish and delivery, and whether they
+                                 are more than those in bench/instructions.txt
+  cargo xtask flame SCENARIO OF FILE.svg
+                                 a flame graph of one contender, such as `disk`
   cargo xtask screenshots        make the pictures in docs/images
   cargo xtask audit              licences, bans and sources of the dependencies
 
@@ -41,6 +47,8 @@ fn main() -> ExitCode {
         ["fuzz", seconds @ ..] => number(seconds, 60)
             .and_then(|seconds| fuzz::fuzz(seconds, &mut counts::Counts::default())),
         ["bench", words @ ..] => bench::bench(words),
+        ["count", words @ ..] => bench::count(words),
+        ["flame", scenario, of, svg] => flame::flame(scenario, of, svg),
         ["screenshots"] => suites::screenshots(),
         ["audit"] => suites::audit(),
         [] | ["help" | "--help" | "-h"] => {
