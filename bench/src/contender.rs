@@ -243,7 +243,8 @@ fn nchan(at: SocketAddr) -> String {
     format!(
         "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 daemon off;
-worker_processes 1;
+# A process of its own would outlive one that is killed.
+master_process off;
 worker_rlimit_nofile 20000;
 pid nginx.pid;
 error_log error.log warn;

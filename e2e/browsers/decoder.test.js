@@ -3,38 +3,12 @@
 // every decoder here has to pass, cut in every way, and what it must bound. Needs no browser.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import { Decoder } from "../../web/inspect/js/sse.js";
+import { anyStream, bytes, cut, random, SEED, streams, vectors } from "../support/vectors.js";
 
-/**
- * @typedef {import("../../web/inspect/js/sse.js").Item} Item
- * @typedef {{ event: string, data: string, last_event_id: string }} Expected
- * @typedef {{ rule: string, name: string, input?: string, hex?: string, then?: string[], events: Expected[],
- *   retry: number[], comments: string[], last_event_id: string }} Vector
- */
-
-const VECTORS = new URL("../../crates/sse/vectors/decoder.json", import.meta.url);
-const SEED = Number(process.env.EVENTWALL_SEED ?? Math.floor(Math.random() * 2 ** 32));
-
-/** @param {string} text */
-const bytes = (text) => new TextEncoder().encode(text);
-
-/**
- * @param {Uint8Array} whole
- * @param {() => number} size
- * @returns {Uint8Array[]}
- */
-function cut(whole, size) {
-  const chunks = [];
-  for (let at = 0; at < whole.length; ) {
-    const end = at + size();
-    chunks.push(whole.subarray(at, end));
-    at = end;
-  }
-  return chunks;
-}
+/** @typedef {import("../../web/inspect/js/sse.js").Item} Item */
 
 /**
  * @param {Decoder} decoder
@@ -54,30 +28,15 @@ function sorted(items) {
   };
 }
 
-/** Numbers that a seed repeats (xorshift). @param {number} seed */
-function random(seed) {
-  let state = seed >>> 0 || 1;
-  /** @param {number} below */
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
 test("every byte vector, in any chunking", async () => {
-  /** @type {{ vectors: Vector[] }} */
-  const { vectors } = JSON.parse(await readFile(VECTORS, "utf8"));
-  assert.ok(vectors.length > 50, "the vector file lost its vectors");
-  for (const vector of vectors) {
-    const first = vector.hex === undefined ? bytes(vector.input ?? "") : Buffer.from(vector.hex, "hex");
+  for (const vector of await vectors()) {
     for (const size of [1, 2, 3, 5, 7, Infinity]) {
       const decoder = new Decoder();
-      const items = decode(decoder, first, () => size);
-      for (const next of vector.then ?? []) {
+      /** @type {Item[]} */
+      const items = [];
+      for (const stream of streams(vector)) {
         decoder.reconnected();
-        items.push(...decode(decoder, bytes(next), () => size));
+        items.push(...decode(decoder, stream, () => size));
       }
       const { events, retry, comments } = vector;
       const at = `${vector.rule} ${vector.name}, in chunks of ${size}`;
@@ -89,11 +48,8 @@ test("every byte vector, in any chunking", async () => {
 
 test("any chunking gives the same, with and without a limit", () => {
   const pick = random(SEED);
-  const pieces = ["\n", "\r", "\r\n", "\n\n", "data", "data:", "data: x", "id: 7", "id:\0", "event: e", "topic: t", "retry: 5",
-    ":", ": c", " ", "é", "😀", "\ufeff", "\u2028", "longer than the limit is"].map(bytes);
-  pieces.push(Uint8Array.of(0xff), Uint8Array.of(0xe2, 0x82), Uint8Array.of(0xef, 0xbb));
   for (let round = 0; round < 3000; round += 1) {
-    const whole = Buffer.concat(Array.from({ length: pick(24) }, () => pieces[pick(pieces.length)] ?? bytes("")));
+    const whole = anyStream(pick);
     const limit = round % 2 ? Infinity : 1 + pick(24);
     const [one, other] = [new Decoder("p", limit), new Decoder("p", limit)];
     const at = `EVENTWALL_SEED=${SEED}, round ${round}: ${whole.toString("hex")}`;

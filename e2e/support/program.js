@@ -64,6 +64,12 @@ export class Program {
     this.#child.stdin.end();
   }
 
+  /** Asks it to end, and waits until it has. */
+  async stop() {
+    this.#child.kill("SIGTERM");
+    await this.ended();
+  }
+
   /** @returns {Promise<number>} its exit code */
   async ended() {
     const [code] = await within("a program to end", this.#ended);

@@ -33,6 +33,7 @@ mod publish;
 mod query;
 mod quota;
 mod routes;
+mod script;
 mod settings;
 mod stream;
 mod turns;

@@ -34,6 +34,7 @@ use crate::{
     problem::read_problem,
     publish,
     quota::{Everybody, Places, Rates},
+    script,
     unavailable::refusal,
 };
 
@@ -189,6 +190,8 @@ pub fn routes(app: &Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/presence", get(presence))
         .route("/metrics", get(metrics))
+        .route("/eventwall.js", get(script::everything))
+        .route("/eventsource.js", get(script::event_source))
         .route("/inspect", get(inspect::page))
         .route("/inspect/assets/{hash}/{*path}", get(inspect::asset))
         .with_state(app.clone())

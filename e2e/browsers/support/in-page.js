@@ -25,6 +25,19 @@ export function useEventSource(url, names, options) {
 }
 
 /**
+ * The hub's own client, as a page has it that was there before.
+ * @param {string} url
+ * @param {string[]} names
+ * @param {object} options
+ * @param {string} module its text
+ */
+export async function useEventwall(url, names, options, module) {
+  const { Eventwall } = await import(URL.createObjectURL(new Blob([module], { type: "text/javascript" })));
+  Object.assign(window, { EventSource: Eventwall });
+  useEventSource(url, names, options);
+}
+
+/**
  * @param {string} url
  * @param {Record<string, string>} headers
  * @param {boolean} stays it takes a clean end of the stream for the end of all, unless `onclose` throws

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 
 import { NAMES } from "../../support/client.js";
 import { parseEvents } from "./event-stream.js";
-import { useEventSource, useFetchEventSource, useHtmx } from "./in-page.js";
+import { useEventSource, useEventwall, useFetchEventSource, useHtmx } from "./in-page.js";
 import { pollWithJQuery } from "./jquery-poller.js";
 import { followWithXhr } from "./xhr-poller.js";
 
@@ -20,6 +20,7 @@ import { followWithXhr } from "./xhr-poller.js";
  */
 
 const USUAL_ABORT = 50_000;
+const EVENTWALL = readFileSync(new URL("../../../web/eventwall.js", import.meta.url), "utf8");
 
 /** A file of a package. @param {string} name */
 function text(name) {
@@ -41,6 +42,13 @@ export const native = {
   scripts: [],
   native: true,
   begin: (page, url) => page.evaluate(useEventSource, url, NAMES, {}),
+};
+
+/** @type {Kind} */
+export const eventwall = {
+  client: { name: "eventwall.js", tells: "header", headers: true },
+  scripts: [String(useEventSource)],
+  begin: (page, url, headers) => page.evaluate(useEventwall, url, NAMES, { headers }, EVENTWALL),
 };
 
 /** @type {Kind} */
@@ -113,4 +121,4 @@ export function xhr(abortAfter = USUAL_ABORT) {
   };
 }
 
-export const KINDS = [native, eventSourcePolyfill, eventsourcePolyfill, fetchEventSource(), htmx, jquery, xhr()];
+export const KINDS = [native, eventwall, eventSourcePolyfill, eventsourcePolyfill, fetchEventSource(), htmx, jquery, xhr()];

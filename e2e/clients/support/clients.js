@@ -7,6 +7,7 @@ import EventSource1 from "eventsource-1";
 import EventSource2 from "eventsource-2";
 import { createEventSource } from "eventsource-client";
 
+import { Eventwall } from "../../../web/client/eventwall.js";
 import { following } from "./following.js";
 
 /**
@@ -65,4 +66,12 @@ const eventsourceClient = {
   headers: true,
 };
 
-export const CLIENTS = [eventsource4, eventsource2, eventsource1, eventsourceClient];
+/** @type {Client} */
+const eventwall = {
+  name: "eventwall.js",
+  open: async (_owner, url, headers) => following(new Eventwall(url, { headers })),
+  tells: "header",
+  headers: true,
+};
+
+export const CLIENTS = [eventwall, eventsource4, eventsource2, eventsource1, eventsourceClient];

@@ -1,0 +1,45 @@
+// @ts-check
+// Owns the story of a network that holds streams back for a while: the client goes down to polling in time,
+// comes up again, and 1,000 events arrive once each and in order.
+
+import assert from "node:assert/strict";
+
+import { Publisher } from "./publisher.js";
+import { Server } from "./server.js";
+import { until } from "./until.js";
+
+/**
+ * @typedef {{ data: string[], polling: boolean, errors: number }} Seen
+ * @typedef {{ look(): Seen | Promise<Seen>, close(): void | Promise<void> }} Climbing
+ */
+
+const TOPIC = "numbers";
+const HALF = 500;
+/** A client of little patience, so that the test needs none. */
+export const OPTIONS = { mute: 1_000, poll: 3, climb: 1_500 };
+
+/**
+ * @param {import("node:test").TestContext} t
+ * @param {import("./buffering.js").Start} start
+ * @param {(origin: string, url: string) => Promise<Climbing>} open
+ */
+export async function climb(t, start, open) {
+  const server = await Server.start(t);
+  const proxy = await start(t, server);
+  const client = await open(proxy.origin, `${proxy.origin}/topics/${TOPIC}`);
+  try {
+    await until("it to poll", async () => (await client.look()).polling);
+    const publisher = new Publisher(server, TOPIC);
+    await publisher.publish(HALF);
+    await until("half of the events", async () => (await client.look()).data.length >= HALF);
+    await proxy.pass();
+    await until("it to follow a stream again", async () => !(await client.look()).polling);
+    await publisher.publish(HALF);
+    await until("all events", async () => (await client.look()).data.length >= 2 * HALF);
+    const seen = await client.look();
+    assert.deepEqual(seen.data, publisher.acknowledged);
+    assert.equal(seen.errors, 0, "neither change is an error to a page");
+  } finally {
+    await client.close();
+  }
+}

@@ -1,0 +1,35 @@
+// @ts-check
+// Makes what the hub serves from these modules: one small file for everything, and one for EventSource alone.
+// What it makes is in the repository, so that nobody needs Node to build the hub; a test tells when it is old.
+
+import { readFile, writeFile } from "node:fs/promises";
+import { argv } from "node:process";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+export const NAMES = ["eventwall.js", "eventsource.js"];
+
+/** @param {string} name */
+export const served = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+
+/** @param {string} name */
+export async function bundle(name) {
+  const made = await build({
+    entryPoints: [fileURLToPath(new URL(name, import.meta.url))],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+  });
+  const [file] = made.outputFiles;
+  if (!file) throw new Error(`esbuild made nothing of ${name}`);
+  return file.text;
+}
+
+if (argv[1] === fileURLToPath(import.meta.url)) {
+  for (const name of NAMES) {
+    await writeFile(served(name), await bundle(name));
+    console.log(`${name}: ${(await readFile(served(name))).length} bytes`);
+  }
+}
