@@ -177,10 +177,14 @@ impl Running {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM)?;
         let began = Instant::now();
-        while self.child.try_wait()?.is_none() {
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
             ensure!(began.elapsed() < STOP, "{} does not end", self.contender.name());
             std::thread::sleep(Duration::from_millis(10));
-        }
+        };
+        ensure!(status.success(), "{} ended with {status}: {}", self.contender.name(), self.log());
         Ok(())
     }
 

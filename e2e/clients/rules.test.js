@@ -2,18 +2,87 @@
 // Owns that the browser client's module keeps every rule in Node, too.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 
 import { EventSource } from "../../web/client/eventsource.js";
+import { Misbehaving } from "../support/misbehaving.js";
 import { judge } from "../support/ruled.js";
 import { RULES } from "../support/rules.js";
 import { telling } from "../support/telling.js";
+import { until } from "../support/until.js";
 
 describe("the rules of event streams, in Node", { concurrency: 8 }, () => {
   for (const rule of RULES) {
     test(`${rule.rule}: ${rule.title}`, (t) =>
       judge(t, rule, async (server) => telling(EventSource, `${server.origin}/stream`, rule.options)));
   }
+
+  test("B4: a token is asked for before each request, and one that fails is asked for again", async (t) => {
+    const server = await Misbehaving.start(t, [{ body: "retry: 200\n\ndata: a\n\n" }, { body: "data: last\n\n", then: "hold" }]);
+    const tokens = [Promise.reject(new Error("no token yet")), Promise.resolve("one"), Promise.resolve("two")];
+    tokens[0]?.catch(() => {});
+    const source = new EventSource(`${server.origin}/stream`, { token: () => tokens.shift() ?? "late" });
+    await until("two requests", () => server.asked.length === 2);
+    source.close();
+    assert.deepEqual(server.asked.map(({ headers }) => headers.authorization), ["Bearer one", "Bearer two"]);
+  });
+
+  test("B2: what fails is tried again ever more seldom, and no two clients at once", async () => {
+    const waits = [[], [], []].map(() => /** @type {number[]} */ ([]));
+    for (let client = 0; client < 40; client += 1) {
+      const fetch = () => Promise.reject(new TypeError("refused"));
+      const source = new EventSource("http://127.0.0.1:1/", { fetch });
+      for (const of of waits) {
+        await once(source, "error");
+        of.push(Number(source.nextTry) - Date.now());
+        source.restart();
+      }
+      source.close();
+    }
+    const means = waits.map((of) => of.reduce((sum, ms) => sum + ms, 0) / of.length);
+    // 3 s, and up to twice, four times and eight times as much.
+    for (const [n, of] of waits.entries()) {
+      const most = 3_000 + 3_000 * 2 ** (n + 1);
+      assert.ok(of.every((ms) => ms >= 2_900 && ms <= most), `${n}: ${of}`);
+    }
+    assert.ok(Number(means[2]) > Number(means[0]) && new Set(waits[0]).size > 30, `${means}`);
+  });
+
+  test("T4, B2: a retry of 0 makes no loop of what fails, however often", async (t) => {
+    const server = await Misbehaving.start(t, [{ body: "retry: 0\n\ndata: a\n\n" }]);
+    let fetch = globalThis.fetch;
+    const source = new EventSource(`${server.origin}/stream`, { fetch: (...request) => fetch(...request) });
+    await once(source, "message");
+    fetch = () => Promise.reject(new TypeError("refused"));
+    for (let failures = 0; failures < 1_100; failures += 1) {
+      await once(source, "error");
+      assert.ok(Number(source.nextTry) - Date.now() >= 150, `${failures}: ${source.nextTry}`);
+      source.restart();
+    }
+    source.close();
+  });
+
+  test("B7: a page can show its state, when it tries again and why", async (t) => {
+    const server = await Misbehaving.start(t, [{ body: "retry: 200\n\ndata: a\n\n" }, { status: 410 }]);
+    const source = new EventSource(`${server.origin}/stream`);
+    /** @type {string[]} */
+    const states = [];
+    source.addEventListener("state", () => states.push(`${source.state}${source.nextTry ? ", tries again" : ""}`));
+    await until("the end", () => source.readyState === 2);
+    assert.deepEqual(states, ["live", "connecting, tries again", "closed"]);
+    assert.equal(source.reason, "it was answered 410");
+  });
+
+  test("S3: nothing is asked for once it is closed, though it waits for its next try", async (t) => {
+    const server = await Misbehaving.start(t, [{ body: "retry: 400\n\ndata: a\n\n" }]);
+    const source = new EventSource(`${server.origin}/stream`);
+    await once(source, "error");
+    source.close();
+    await wait(800);
+    assert.equal(server.asked.length, 1);
+  });
 
   test("S5: what is no URL is refused, and its numbers have names", () => {
     assert.throws(() => new EventSource("http://["), { name: "SyntaxError" });

@@ -10,13 +10,15 @@ import { createServer } from "node:http";
  * @property {number} [status]
  * @property {Record<string, string>} [headers] instead of those of a stream
  * @property {string | Uint8Array} [body]
- * @property {"end" | "hold" | "break"} [then] what becomes of the answer behind its body; it breaks once
- *   [`Misbehaving.break`] says so
+ * @property {"end" | "hold" | "break" | "drip"} [then] what becomes of the answer behind its body; it breaks
+ *   once [`Misbehaving.break`] says so; it drips some comments before it falls silent
  * @property {string} [redirect] where to; `ELSEWHERE` stands for the same server by another origin
  *
  * @typedef {{ method: string, path: string, headers: import("node:http").IncomingHttpHeaders, body: string, at: number }} Asked
  */
 
+/** Milliseconds between drips, and how many. */
+const [DRIP, DRIPS] = [150, 5];
 const STREAM = { "Content-Type": "text/event-stream", "Cache-Control": "no-store" };
 const SCRIPTS = new Map(["eventwall.js", "eventsource.js"].map((name) => [`/${name}`, new URL(`../../web/${name}`, import.meta.url)]));
 
@@ -27,6 +29,8 @@ export class Misbehaving {
   elsewhere = "";
   /** Requests for streams, in order. @type {Asked[]} */
   asked = [];
+  /** Requests for streams whose answers are not over. */
+  open = 0;
   #answers;
   /** @type {import("node:http").ServerResponse[]} */
   #breakable = [];
@@ -69,6 +73,8 @@ export class Misbehaving {
     for await (const piece of request.setEncoding("latin1")) body += piece;
     const answer = this.#answers[Math.min(this.asked.length, this.#answers.length - 1)] ?? {};
     this.asked.push({ method: request.method ?? "", path, headers: request.headers, body, at: Date.now() });
+    this.open += 1;
+    response.on("close", () => (this.open -= 1));
     return this.#give(answer, request, response);
   }
 
@@ -83,6 +89,7 @@ export class Misbehaving {
     if (body) response.write(body);
     if (then === "end") response.end();
     if (then === "break") this.#breakable.push(response);
+    if (then === "drip") for (let n = 1; n <= DRIPS; n += 1) setTimeout(() => response.write(": drip\n"), n * DRIP);
   }
 
   /** Resets the lines that are to break. */

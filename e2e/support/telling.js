@@ -15,6 +15,7 @@ export function telling(Source, url, options) {
   const source = new Source(url, options);
   /** @type {string[]} */
   const log = [];
+  if (options && "closeWhenLive" in options) source.addEventListener("state", () => source.close());
   source.addEventListener("open", () => log.push("open"));
   source.addEventListener("error", () => log.push(`error ${source.readyState}`));
   source.addEventListener("message", (event) => {

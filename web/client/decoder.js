@@ -75,20 +75,24 @@ export class Decoder {
 
   /** @returns {Decoded | undefined} */
   #end() {
-    const [line, cut] = [this.#line, this.#cut];
+    const line = this.#line;
+    const cut = this.#cut;
     this.#line = "";
     this.#cut = false;
     if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
     if (colon === 0) return undefined;
     const name = colon < 0 ? line : line.slice(0, colon);
-    if (/^(data|event|id|topic)$/.test(name)) {
-      this.#size += line.length;
-      this.#spoiled ||= cut || this.#size > this.#limit;
-      if (this.#spoiled) this.#data = "";
-    }
-    if (!this.#spoiled && !cut) {
-      this.#field(name, colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1)));
+    const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
+    if (name === "retry") {
+      // What has more digits is nonsense.
+      if (!cut && /^\d{1,20}$/.test(value)) this.#retry(Number(value));
+    } else if (name === "data" || name === "id" || name === "event" || name === "topic") {
+      if (cut || (this.#size += line.length) > this.#limit) {
+        this.#spoiled = true;
+        this.#data = "";
+      }
+      if (!this.#spoiled) this.#field(name, value);
     }
     return undefined;
   }
@@ -98,9 +102,7 @@ export class Decoder {
     if (name === "data") this.#data += `${value}\n`;
     else if (name === "event") this.#type = value;
     else if (name === "topic") this.#topic = value;
-    else if (name === "id" && !value.includes("\0")) this.#id = value;
-    // What has more digits is nonsense.
-    else if (name === "retry" && /^\d{1,20}$/.test(value)) this.#retry(Number(value));
+    else if (!value.includes("\0")) this.#id = value;
   }
 
   /** @returns {Decoded | undefined} */

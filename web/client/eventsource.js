@@ -18,13 +18,15 @@ import { Decoder } from "./decoder.js";
  *   429 and 5xx are tried again
  * @property {number} [watchdog] milliseconds without a byte after which the line is taken for dead, 0 for
  *   never; twice the server's `Eventwall-Heartbeat` if it sends one, else never
- * @property {number} [patience] milliseconds until a request must have an answer; 30,000
+ * @property {number} [patience] milliseconds until a request must have an answer; 30,000 (of an `Eventwall`
+ *   `mute` says so)
  * @property {number} [maxEventSize] characters of an event; a larger one is dropped
  * @property {typeof globalThis.fetch} [fetch]
  *
  * @typedef {object} Outcome how a line ended
  * @property {string} [why] in a sentence
  * @property {boolean} [heard] something came
+ * @property {number} [lived] milliseconds from the request to the last byte
  * @property {boolean} [clean] the server ended it
  * @property {boolean} [silent] it was given up, as nothing came for too long
  * @property {boolean} [fatal] it is not tried again
@@ -69,6 +71,8 @@ export class EventSource extends EventTarget {
   #failures = 0;
   #lastEventId;
   #heard = 0;
+  /** The wait is the server's, and not to be cut short. */
+  #firm = 0;
   /** Milliseconds without a byte that end the line: now, and once something came. */
   #silence = 0;
   #watchdog = 0;
@@ -85,7 +89,7 @@ export class EventSource extends EventTarget {
     super();
     const base = globalThis.document?.baseURI ?? globalThis.location?.href;
     try {
-      this.url = this.#target = new URL(String(url), base).href;
+      this.url = this.#target = new URL(url, base).href;
     } catch {
       throw new DOMException(`${url} is no URL`, "SyntaxError");
     }
@@ -116,11 +120,11 @@ export class EventSource extends EventTarget {
   /** Drops the line, and takes a new one at once. */
   restart() {
     this.#hurry = true;
-    this.#interrupt("it was restarted");
+    this.#interrupt();
   }
 
-  /** @protected what the next request asks for @param {string} target */
-  _url(target) {
+  /** @protected what a request asks for @param {string} target @param {boolean} _ beside the line */
+  _url(target, _) {
     return target;
   }
 
@@ -138,7 +142,7 @@ export class EventSource extends EventTarget {
     while (this.readyState !== 2) {
       const outcome = await this.#attempt();
       if (this.readyState === 2) return;
-      if (this._goesOn(outcome)) continue;
+      if (!outcome.fatal && this._goesOn(outcome)) continue;
       this.reason = outcome.why ?? "";
       if (outcome.fatal) {
         this.close();
@@ -153,26 +157,26 @@ export class EventSource extends EventTarget {
 
   /** @returns {Promise<Outcome>} */
   async #attempt() {
-    if (!/^http/.test(this.#target)) return { fatal: true, why: "its scheme has no streams" };
+    if (!/^http/.test(this.#target)) return { fatal: true, why: "its scheme is not http" };
     const line = new AbortController();
     let broken = "";
     /** @type {Promise<never>} */
     const gone = new Promise((_, reject) => {
-      this.#interrupt = (why = "it was closed") => {
+      this.#interrupt = (why = "it was restarted") => {
         broken = why;
         line.abort();
         reject();
       };
     });
     gone.catch(() => {});
-    this.#heard = Date.now();
+    const began = (this.#heard = Date.now());
     this.#silence = this._patience ?? this.#options.patience ?? PATIENCE;
     this.#silent = this.#hurry = false;
     const dog = setInterval(() => this.#sniff(), 1_000);
     /** @type {Outcome} */
     let outcome = { heard: false };
     try {
-      const response = await Promise.race([this._request(line.signal, this._url(this.#target)), gone]);
+      const response = await Promise.race([this._request(line.signal), gone]);
       Object.assign(outcome, this.#judge(response));
       if (!outcome.why) {
         this.#open(response);
@@ -185,13 +189,14 @@ export class EventSource extends EventTarget {
       outcome.silent = this.#silent;
     }
     clearInterval(dog);
+    outcome.lived = this.#heard - began;
     // Whatever is left of it.
     line.abort();
     return outcome;
   }
 
-  /** @protected @param {AbortSignal} signal @param {string} [url] */
-  async _request(signal, url = this.#target) {
+  /** @protected @param {AbortSignal} signal @param {boolean} [beside] */
+  async _request(signal, beside = false) {
     const { method, body, token, fetch = globalThis.fetch } = this.#options;
     const headers = new Headers(this.#options.headers);
     headers.set("Accept", "text/event-stream");
@@ -201,17 +206,18 @@ export class EventSource extends EventTarget {
         // A header is bytes: those of UTF-8.
         headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(this.#lastEventId)));
       } catch {
-        this.#complain("no header can carry its last event id");
+        this.#complain("its last event id fits no header");
       }
     }
     const credentials = this.withCredentials ? "include" : "same-origin";
+    const url = this._url(this.#target, beside);
     return fetch(url, { method, body, headers, credentials, cache: "no-store", signal });
   }
 
   /** @param {Response} response @returns {Outcome} */
   #judge({ status, headers }) {
     if (status !== 200) {
-      const heals = !this.#options.strict && (/408|425|429|5../.test(String(status)));
+      const heals = !this.#options.strict && /408|425|429|5../.test(/** @type {any} */ (status));
       const why = `it was answered ${status}${status === 204 ? ", which means stop" : ""}`;
       return { fatal: !heals, why, after: later(headers.get("Retry-After")) };
     }
@@ -231,7 +237,7 @@ export class EventSource extends EventTarget {
     if (this.readyState === 1) return;
     this.readyState = 1;
     this.#show("live");
-    this.#tell("open");
+    if (this.readyState === 1) this.#tell("open");
   }
 
   /** @param {Response} response @param {Outcome} outcome */
@@ -260,14 +266,15 @@ export class EventSource extends EventTarget {
 
   /** @param {Outcome} outcome */
   async #pause({ heard, after = 0 }) {
-    // After a clean end near the server's own time; then longer and longer, and spread wide.
-    const most = Math.min(LONGEST, this.#retry * 2 ** this.#failures);
-    const wait = heard ? this.#retry * (0.8 + 0.4 * Math.random()) : most * Math.random();
-    const ms = this.#hurry ? 0 : Math.min(MAX, Math.max(SHORTEST, wait, after * (1 + Math.random() / 4)));
+    // Never sooner than the server likes; after a failure ever longer, and spread wide.
+    const least = Math.max(SHORTEST, this.#retry, after);
+    const more = heard ? least / 5 : Math.min(LONGEST, least * 2 ** this.#failures);
+    const ms = this.#hurry ? 0 : Math.min(MAX, least + more * Math.random());
+    this.#firm = after;
     this.nextTry = Date.now() + ms;
     const woken = this.#sleep(ms);
     this.#show(globalThis.navigator?.onLine === false ? "offline" : this.#silent ? "stale" : "connecting");
-    this.#tell("error");
+    if (this.readyState === 0) this.#tell("error");
     await woken;
     while (this.#asleep && this.readyState !== 2) await this.#sleep(MAX);
     this.nextTry = undefined;
@@ -293,9 +300,9 @@ export class EventSource extends EventTarget {
     const { signal } = this.#page;
     /** @param {string} type @param {() => void} use */
     const on = (type, use) => globalThis.addEventListener?.(type, use, { signal });
-    const awake = () => (this.nextTry ? this.#interrupt() : this.#sniff());
+    const awake = () => (this.nextTry ? this.#firm || this.#interrupt() : this.#sniff());
     on("online", awake);
-    on("offline", () => this.#interrupt("the network is gone"));
+    on("offline", () => this.nextTry || this.#interrupt("the network is gone"));
     // A page that is put aside holds no line; one that comes back takes it up again.
     on("pagehide", () => {
       this.#asleep = true;
@@ -313,10 +320,11 @@ export class EventSource extends EventTarget {
     const { location } = globalThis;
     const { origin, protocol } = new URL(this.#target);
     if (location?.protocol === "https:" && protocol === "http:") {
-      return "a page over https may not load from http: serve it over https";
+      return "a page over https may load from https only";
     }
     const cause = error instanceof Error ? (/** @type {any} */ (error.cause)?.code ?? error.message) : error;
-    if (!location || origin === location.origin) return `it cannot be reached (${cause})`;
+    // What is no failure of `fetch` is one of the token's.
+    if (!(error instanceof TypeError) || !location || origin === location.origin) return `it cannot be reached (${cause})`;
     return `it cannot be reached, or has to allow pages of ${location.origin} (CORS)`;
   }
 

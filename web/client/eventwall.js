@@ -22,6 +22,10 @@ export { Decoder } from "./decoder.js";
 // A poll that waits may take so much longer.
 const GRACE = 10_000;
 const LONGEST_CLIMB = 600_000;
+/** Who asks where to begin, begins there again. */
+const STARTS = ["last", "after", "since", "lastEventId"];
+/** What is still open after so many milliseconds is a stream. */
+const OPEN_FOR = 300;
 
 /**
  * `eventwall:gap` has a {@link Gap} as its `detail`: events are lost to this follower. `eventwall:live` says
@@ -31,10 +35,15 @@ export class Eventwall extends EventSource {
   #ladder;
   #polling = false;
   #climbed = false;
-  /** Lines in a row on which nothing came any more. */
+  /** Lines in a row that fell silent right after their beginning. */
   #silences = 0;
   #climb;
   #timer = 0;
+  #probe = new AbortController();
+  #began = Date.now();
+  /** When the line was asked for, and from where. */
+  #asked = 0;
+  #from = "";
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {
@@ -51,14 +60,27 @@ export class Eventwall extends EventSource {
 
   close() {
     clearTimeout(this.#timer);
+    this.#probe.abort();
     super.close();
   }
 
-  /** @override @param {string} target */
-  _url(target) {
-    if (!this.#polling) return target;
-    const url = new URL(target);
-    url.searchParams.set("wait", String(this.#ladder.poll));
+  /** @override @param {string} target @param {boolean} beside */
+  _url(target, beside) {
+    if (!beside) {
+      this.#asked = Date.now();
+      this.#from = this.lastEventId;
+      this.#climbed = false;
+    }
+    const [url, own] = [new URL(target), new URL(this.url).searchParams];
+    const query = url.searchParams;
+    // A redirect may have kept what was added here.
+    if (query.has("wait") && !own.has("wait")) query.delete("wait");
+    if (beside || !this.#polling) return url.href;
+    query.set("wait", String(this.#ladder.poll));
+    // A stream that was held back began at its own now: so does what comes instead.
+    if (!this.#from && !STARTS.some((name) => own.has(name))) {
+      query.set("since", `${Math.ceil((Date.now() - this.#began) / 1_000) + 1}s`);
+    }
     return url.href;
   }
 
@@ -68,25 +90,26 @@ export class Eventwall extends EventSource {
   }
 
   /** @override @param {Outcome} outcome */
-  _goesOn({ clean, heard, silent }) {
-    if (this.#polling) return Boolean(clean);
-    const climbed = this.#climbed;
-    this.#climbed = false;
-    if (climbed) return true;
-    this.#silences = silent ? this.#silences + 1 : 0;
-    if (!silent) this.#climb = this.#ladder.climb;
-    // One that has spoken may have died by itself; if the next one does, too, it is held back.
-    if (!silent || (heard && this.#silences < 2)) return false;
+  _goesOn({ clean, heard, silent, lived = 0 }) {
+    if (this.#climbed) return true;
+    if (this.#polling) {
+      // Who is told to come back later has waited for nothing, and got nothing.
+      return Boolean(clean && heard) && (this.lastEventId !== this.#from || Date.now() - this.#asked > 1_000);
+    }
+    // A line that was alive for a while may die by itself.
+    const held = silent && lived < this.#ladder.mute;
+    this.#silences = held ? this.#silences + 1 : 0;
+    if (!held) this.#climb = this.#ladder.climb;
+    if (!held || (heard && this.#silences < 2)) return false;
     this.#polling = true;
+    this.#silences = 0;
     this.#climbLater();
     return true;
   }
 
   /** @override @param {Event} event */
   dispatchEvent(event) {
-    if (event.type === "eventwall:gap" && event instanceof MessageEvent) {
-      Object.assign(event, { detail: JSON.parse(event.data) });
-    }
+    if (event.type === "eventwall:gap" && event instanceof MessageEvent) Object.assign(event, { detail: gapIn(event.data) });
     return super.dispatchEvent(event);
   }
 
@@ -95,22 +118,43 @@ export class Eventwall extends EventSource {
     this.#climb = Math.min(LONGEST_CLIMB, 2 * this.#climb);
   }
 
-  /** A stream beside the poll: if it speaks in time, it will do. Its events are not its own to deliver. */
+  /** A stream beside the poll: if it speaks in time, and goes on, it will do. Its events are not delivered. */
   async #tryToClimb() {
-    const line = new AbortController();
-    const timer = setTimeout(() => line.abort(), this.#ladder.mute);
-    try {
-      const response = await this._request(line.signal);
-      const { value } = (await response.body?.getReader().read()) ?? {};
-      if (response.status === 200 && value) this.#polling = false;
-    } catch {
-      // Not yet.
+    const line = (this.#probe = new AbortController());
+    const late = setTimeout(() => line.abort(), this.#ladder.mute);
+    const { signal } = line;
+    if (await this.#getsThrough(signal, () => clearTimeout(late)).catch(() => false)) {
+      this.#polling = false;
+      this.#climbed = true;
     }
-    clearTimeout(timer);
+    clearTimeout(late);
     line.abort();
     if (this.readyState === 2) return;
-    if (this.#polling) return this.#climbLater();
-    this.#climbed = true;
-    this.restart();
+    if (this.#climbed) this.restart();
+    else this.#climbLater();
+  }
+
+  /** @param {AbortSignal} signal @param {() => void} inTime called once it has spoken */
+  async #getsThrough(signal, inTime) {
+    /** @type {Promise<never>} */
+    const over = new Promise((_, reject) => signal.addEventListener("abort", reject));
+    over.catch(() => {});
+    const response = await Promise.race([this._request(signal, true), over]);
+    const reader = response.body?.getReader();
+    const first = await Promise.race([reader?.read(), over]);
+    if (response.status !== 200 || !first?.value) return false;
+    inTime();
+    // An answer that ends at once gets through everything.
+    const open = new Promise((resolve) => setTimeout(resolve, OPEN_FOR, true));
+    return Promise.race([open, reader?.read().then(({ done }) => !done), over]);
+  }
+}
+
+/** @param {string} data */
+function gapIn(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return {};
   }
 }

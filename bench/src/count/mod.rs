@@ -8,7 +8,7 @@ mod product;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 pub(crate) use self::codec::Codec;
 
@@ -66,14 +66,21 @@ const WORKS: [Work; 9] = [
 /// Counts, prints what changed, and fails if something costs more than it did; or writes what it costs now.
 pub(crate) fn run(only: &[String], baseline: &Path, write: bool) -> anyhow::Result<()> {
     let mut before = read(baseline)?;
+    ensure!(
+        write || !before.is_empty(),
+        "{} is not there: begin it with --write",
+        baseline.display()
+    );
     let wanted = |work: &&Work| {
         only.is_empty() || only.iter().any(|name| work.name.starts_with(name.as_str()))
     };
+    ensure!(WORKS.iter().any(|work| wanted(&work)), "nothing is called {}", only.join(", "));
     let mut worse = Vec::new();
     println!("| instructions | before | now | × | |\n|---|---:|---:|---:|---|");
     for work in WORKS.iter().filter(wanted) {
         let now = (work.count)().with_context(|| format!("{} was not counted", work.name))?;
         let then = before.insert(work.name.to_owned(), now);
+        ensure!(write || then.is_some(), "{} was never counted: add it with --write", work.name);
         let ratio = then.map_or(1.0, |then| now / then);
         let then = then.map_or("–".to_owned(), |then| format!("{then:.0}"));
         println!("| {} | {then} | {now:.0} | {ratio:.3} | {} |", work.name, work.what);

@@ -1,5 +1,5 @@
-//! The browser client, at URLs that never change: any page may load it, and asks after an hour whether there
-//! is a newer one. It is made of the modules in `web/client`, and is the same for everybody.
+//! The browser client, at URLs that never change: any page that may come here may load it (`guard` keeps foreign
+//! ones from a hub on loopback), and asks after an hour whether there is a newer one. It is made of the modules in `web/client`, and is the same for everybody.
 
 use std::{fmt::Write as _, sync::LazyLock};
 

@@ -27,7 +27,7 @@ async fn get(path: &str, known: Option<&str>) -> (StatusCode, HeaderMap, String)
 }
 
 #[tokio::test]
-async fn any_page_may_load_it_and_keep_it() {
+async fn pages_load_it_and_keep_it() {
     for (path, exported) in [("/eventwall.js", "Eventwall"), ("/eventsource.js", "EventSource")] {
         let (status, headers, text) = get(path, None).await;
         assert_eq!(status, StatusCode::OK, "{path}");
