@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 
 import { Eventwall } from "../../web/client/eventwall.js";
 import { Misbehaving } from "../support/misbehaving.js";
@@ -55,6 +56,19 @@ describe("polling", { concurrency: 8 }, () => {
     const { server, source } = await follow(t, /** @type {Answer[]} */ (answers), QUICK);
     await until("it to follow a stream again", () => source.polling === false && server.asked.length > 4);
     assert.equal(server.asked.at(-1)?.path, "/stream/there");
+  });
+
+  test("a token that takes long is nothing that the network holds back", async (t) => {
+    const server = await Misbehaving.start(t, [{ body: "retry: 200\n\ndata: a\n\n", then: "hold" }]);
+    const token = async () => {
+      await wait(2_500);
+      return "late";
+    };
+    const source = new Eventwall(`${server.origin}/stream`, { ...QUICK, token });
+    t.after(() => source.close());
+    await once(source, "open");
+    assert.equal(source.polling, false);
+    assert.deepEqual(server.asked.map(({ path }) => path), ["/stream"]);
   });
 
   test("a line that lived and fell silent is taken up as a stream", async (t) => {

@@ -69,10 +69,18 @@ describe("the rules of event streams, in Node", { concurrency: 8 }, () => {
     const source = new EventSource(`${server.origin}/stream`);
     /** @type {string[]} */
     const states = [];
-    source.addEventListener("state", () => states.push(`${source.state}${source.nextTry ? ", tries again" : ""}`));
+    source.addEventListener("state", () => states.push(`${source.state}${source.nextTry ? ", tries again" : ""} ${source.reason}`));
     await until("the end", () => source.readyState === 2);
-    assert.deepEqual(states, ["live", "connecting, tries again", "closed"]);
-    assert.equal(source.reason, "it was answered 410");
+    assert.deepEqual(states, ["live ", "connecting, tries again the stream ended", "closed it was answered 410"]);
+  });
+
+  test("B7: who is closed while it waits has no next try", async () => {
+    const source = new EventSource("http://127.0.0.1:1/", { fetch: () => Promise.reject(new TypeError("refused")) });
+    await once(source, "error");
+    const closed = once(source, "state");
+    source.close();
+    await closed;
+    assert.deepEqual([source.state, source.nextTry], ["closed", undefined]);
   });
 
   test("S3: nothing is asked for once it is closed, though it waits for its next try", async (t) => {

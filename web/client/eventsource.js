@@ -53,7 +53,7 @@ export class EventSource extends EventTarget {
   state = "connecting";
   /** When it tries again, in milliseconds since 1970. @type {number | undefined} */
   nextTry;
-  /** Why the last line broke, in a sentence. */
+  /** Why the last line broke, in a sentence; empty while one is live. */
   reason = "";
   url;
   withCredentials;
@@ -112,6 +112,7 @@ export class EventSource extends EventTarget {
   close() {
     if (this.readyState === 2) return;
     this.readyState = 2;
+    this.nextTry = undefined;
     this.#page.abort();
     this.#interrupt();
     this.#show("closed");
@@ -157,7 +158,7 @@ export class EventSource extends EventTarget {
 
   /** @returns {Promise<Outcome>} */
   async #attempt() {
-    if (!/^http/.test(this.#target)) return { fatal: true, why: "its scheme is not http" };
+    if (!/^http/.test(this.#target)) return { fatal: true, why: "it is not http" };
     const line = new AbortController();
     let broken = "";
     /** @type {Promise<never>} */
@@ -170,7 +171,7 @@ export class EventSource extends EventTarget {
     });
     gone.catch(() => {});
     const began = (this.#heard = Date.now());
-    this.#silence = this._patience ?? this.#options.patience ?? PATIENCE;
+    this.#silence = this.#options.patience ?? PATIENCE;
     this.#silent = this.#hurry = false;
     const dog = setInterval(() => this.#sniff(), 1_000);
     /** @type {Outcome} */
@@ -206,11 +207,14 @@ export class EventSource extends EventTarget {
         // A header is bytes: those of UTF-8.
         headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(this.#lastEventId)));
       } catch {
-        this.#complain("its last event id fits no header");
+        this.#complain("its id fits no header");
       }
     }
     const credentials = this.withCredentials ? "include" : "same-origin";
     const url = this._url(this.#target, beside);
+    // What is asked before is nothing that the network holds back.
+    this.#heard = Date.now();
+    this.#silence = this._patience ?? this.#silence;
     return fetch(url, { method, body, headers, credentials, cache: "no-store", signal });
   }
 
@@ -236,6 +240,7 @@ export class EventSource extends EventTarget {
     this.#silence = this._patience ?? this.#watchdog;
     if (this.readyState === 1) return;
     this.readyState = 1;
+    this.reason = "";
     this.#show("live");
     if (this.readyState === 1) this.#tell("open");
   }
@@ -260,7 +265,7 @@ export class EventSource extends EventTarget {
         this.dispatchEvent(topic === undefined ? event : Object.assign(event, { topic }));
       }
       this.#lastEventId = decoder.lastEventId;
-      if (dropped < decoder.dropped) this.#complain("an event larger than maxEventSize is dropped");
+      if (dropped < decoder.dropped) this.#complain("an event above maxEventSize is dropped");
     }
   }
 
@@ -306,7 +311,7 @@ export class EventSource extends EventTarget {
     // A page that is put aside holds no line; one that comes back takes it up again.
     on("pagehide", () => {
       this.#asleep = true;
-      this.#interrupt("the page was put aside");
+      this.#interrupt("the page is aside");
     });
     on("pageshow", () => {
       this.#asleep = false;
