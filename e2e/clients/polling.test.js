@@ -71,6 +71,19 @@ describe("polling", { concurrency: 8 }, () => {
     assert.deepEqual(server.asked.map(({ path }) => path), ["/stream"]);
   });
 
+  test("a token that always takes long hides no stream that is held back", async (t) => {
+    const server = await Misbehaving.start(t, [MUTE, { body: "id: 1\ndata: a\n\n" }]);
+    const token = async () => {
+      await wait(1_200);
+      return "late";
+    };
+    const source = new Eventwall(`${server.origin}/stream`, { ...LONGEST, token });
+    t.after(() => source.close());
+    await once(source, "message");
+    assert.equal(source.polling, true);
+    assert.equal(server.asked.length, 2);
+  });
+
   test("a line that lived and fell silent is taken up as a stream", async (t) => {
     /** @type {Answer} */
     const alive = { body: "retry: 200\n\n", headers: { "Content-Type": "text/event-stream" }, then: "drip" };

@@ -8,6 +8,7 @@ import { createServer, request as ask } from "node:http";
 import { connect } from "node:net";
 import path from "node:path";
 
+import { listen } from "./listening.js";
 import { Program } from "./program.js";
 import { temporary } from "./temporary.js";
 import { until } from "./until.js";
@@ -40,13 +41,12 @@ export async function holding(owner, server) {
     answer.on("close", () => upstream.destroy());
     request.pipe(upstream);
   });
-  proxy.listen(0, "127.0.0.1");
-  await once(proxy, "listening");
+  const origin = await listen(proxy);
   owner.after(async () => {
     proxy.close();
     proxy.closeAllConnections();
   });
-  return { origin: `http://127.0.0.1:${portOf(proxy)}`, pass: async () => void (holds = false) };
+  return { origin, pass: async () => void (holds = false) };
 }
 
 /** @type {Start} */
@@ -86,20 +86,12 @@ http {
   return { origin: `http://127.0.0.1:${port}`, pass };
 }
 
-/** @param {import("node:net").Server} server */
-function portOf(server) {
-  const address = server.address();
-  if (!address || typeof address === "string") throw new Error("it has no port");
-  return address.port;
-}
-
 async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const port = portOf(server);
+  const server = createServer();
+  const { port } = new URL(await listen(server));
   server.close();
   await once(server, "close");
-  return port;
+  return Number(port);
 }
 
 /** @param {number} port @returns {Promise<boolean>} */

@@ -1,9 +1,10 @@
 // @ts-check
 // Owns a server that answers exactly what it is told, one answer a request, well or badly.
 
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+
+import { listen } from "./listening.js";
 
 /**
  * @typedef {object} Answer
@@ -101,15 +102,6 @@ export class Misbehaving {
   #location(to) {
     return to === undefined ? {} : { "Content-Type": "text/plain", Location: to.replace("ELSEWHERE", this.elsewhere) };
   }
-}
-
-/** @param {import("node:http").Server} server */
-async function listen(server) {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (!address || typeof address === "string") throw new Error("it has no port");
-  return `http://127.0.0.1:${address.port}`;
 }
 
 /**

@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { createServer, request as ask } from "node:http";
 
+import { listen } from "./listening.js";
 import { until } from "./until.js";
 
 /**
@@ -40,11 +41,7 @@ export class Wire {
    */
   static async start(owner, server) {
     const wire = new Wire(server);
-    wire.#proxy.listen(0, "127.0.0.1");
-    await once(wire.#proxy, "listening");
-    const address = wire.#proxy.address();
-    if (!address || typeof address === "string") throw new Error("The wire has no port");
-    wire.origin = `http://127.0.0.1:${address.port}`;
+    wire.origin = await listen(wire.#proxy);
     owner.after(() => wire.#close());
     return wire;
   }

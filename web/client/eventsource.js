@@ -70,6 +70,8 @@ export class EventSource extends EventTarget {
   #retry = RETRY;
   #failures = 0;
   #lastEventId;
+  /** When the line was asked for, and last heard of. */
+  #asked = 0;
   #heard = 0;
   /** The wait is the server's, and not to be cut short. */
   #firm = 0;
@@ -170,7 +172,7 @@ export class EventSource extends EventTarget {
       };
     });
     gone.catch(() => {});
-    const began = (this.#heard = Date.now());
+    this.#asked = this.#heard = Date.now();
     this.#silence = this.#options.patience ?? PATIENCE;
     this.#silent = this.#hurry = false;
     const dog = setInterval(() => this.#sniff(), 1_000);
@@ -190,7 +192,7 @@ export class EventSource extends EventTarget {
       outcome.silent = this.#silent;
     }
     clearInterval(dog);
-    outcome.lived = this.#heard - began;
+    outcome.lived = this.#heard - this.#asked;
     // Whatever is left of it.
     line.abort();
     return outcome;
@@ -207,14 +209,16 @@ export class EventSource extends EventTarget {
         // A header is bytes: those of UTF-8.
         headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(this.#lastEventId)));
       } catch {
-        this.#complain("its id fits no header");
+        this.#complain("no header takes its id");
       }
     }
     const credentials = this.withCredentials ? "include" : "same-origin";
     const url = this._url(this.#target, beside);
-    // What is asked before is nothing that the network holds back.
-    this.#heard = Date.now();
-    this.#silence = this._patience ?? this.#silence;
+    if (!beside) {
+      // What is asked before is nothing that the network holds back.
+      this.#asked = this.#heard = Date.now();
+      this.#silence = this._patience ?? this.#silence;
+    }
     return fetch(url, { method, body, headers, credentials, cache: "no-store", signal });
   }
 
@@ -311,7 +315,7 @@ export class EventSource extends EventTarget {
     // A page that is put aside holds no line; one that comes back takes it up again.
     on("pagehide", () => {
       this.#asleep = true;
-      this.#interrupt("the page is aside");
+      this.#interrupt("the page rests");
     });
     on("pageshow", () => {
       this.#asleep = false;

@@ -41,8 +41,7 @@ export class Eventwall extends EventSource {
   #timer = 0;
   #probe = new AbortController();
   #began = Date.now();
-  /** When the line was asked for, and from where. */
-  #asked = 0;
+  /** Where the line began. */
   #from = "";
 
   /** @param {string | URL} url @param {Options} [options] */
@@ -67,7 +66,6 @@ export class Eventwall extends EventSource {
   /** @override @param {string} target @param {boolean} beside */
   _url(target, beside) {
     if (!beside) {
-      this.#asked = Date.now();
       this.#from = this.lastEventId;
       this.#climbed = false;
     }
@@ -94,7 +92,7 @@ export class Eventwall extends EventSource {
     if (this.#climbed) return true;
     if (this.#polling) {
       // Who is told to come back later has waited for nothing, and got nothing.
-      return Boolean(clean && heard) && (this.lastEventId !== this.#from || Date.now() - this.#asked > 1_000);
+      return Boolean(clean && heard) && (this.lastEventId !== this.#from || lived > 1_000);
     }
     // A line that was alive for a while may die by itself.
     const held = silent && lived < this.#ladder.mute;

@@ -1,7 +1,7 @@
 //! The codec by itself: this program runs itself under callgrind, with few events and with many, so that
 //! what it needs to start is not counted.
 
-use std::{fmt::Write as _, hint::black_box, process::Command};
+use std::{hint::black_box, process::Command};
 
 use clap::ValueEnum;
 use eventwall_sse::{Decoder, Frame};
@@ -42,8 +42,7 @@ impl Codec {
 
 fn decode(events: usize, data: usize, chunk: usize) {
     // Always the same bytes: what is counted is the decoder, not who makes them.
-    let mut text = String::new();
-    let _ = write!(text, "id: k3x9v0qa-000001\nevent: status\ndata: {}\n\n", "x".repeat(data));
+    let text = format!("id: k3x9v0qa-000001\nevent: status\ndata: {}\n\n", "x".repeat(data));
     let (mut decoder, mut left) = (Decoder::new(), events * text.len());
     let bytes = text.repeat(chunk.div_ceil(text.len()) + 1);
     let mut at = 0;

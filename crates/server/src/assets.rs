@@ -59,11 +59,15 @@ fn hash<Files: RustEmbed>() -> String {
             all.update(file.metadata.sha256_hash());
         }
     }
-    let mut hash = String::new();
-    for byte in &all.finalize()[..6] {
-        let _ = write!(hash, "{byte:02x}");
+    hex(&all.finalize()[..6])
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
     }
-    hash
+    text
 }
 
 fn content_type(path: &str) -> &'static str {

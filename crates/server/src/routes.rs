@@ -130,6 +130,7 @@ impl App {
     /// Refuses a topic that has no events yet, if there are as many as there may be.
     pub(crate) async fn check_new_topics(&self, topics: &[&Topic]) -> Result<(), Problem> {
         let (max, count) = (self.settings().limits.all_topics, self.hub.log().topic_count());
+        // Near the limit repeats matter; far from it nothing has to be looked up.
         if count + topics.len() <= max {
             return Ok(());
         }

@@ -1,11 +1,14 @@
-//! The browser client, at URLs that never change: any page that may come here may load it (`guard` keeps foreign
-//! ones from a hub on loopback), and asks after an hour whether there is a newer one. It is made of the modules in `web/client`, and is the same for everybody.
+//! The browser client, at URLs that never change: any page that may come here may load it (`guard` keeps
+//! foreign ones from a hub on loopback), and asks after an hour whether there is a newer one. It is made of
+//! the modules in `web/client`, and is the same for everybody.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::sync::LazyLock;
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
+
+use crate::assets::hex;
 
 /// A file with its entity tag.
 struct Script {
@@ -30,12 +33,7 @@ pub(crate) async fn event_source(headers: HeaderMap) -> Response {
 
 impl Script {
     fn of(text: &'static str) -> Self {
-        let mut etag = String::from("\"");
-        for byte in &Sha256::digest(text)[..8] {
-            let _ = write!(etag, "{byte:02x}");
-        }
-        etag.push('"');
-        Self { text, etag }
+        Self { text, etag: format!("\"{}\"", hex(&Sha256::digest(text)[..8])) }
     }
 
     fn answer(&self, request: &HeaderMap) -> Response {
