@@ -209,7 +209,7 @@ export class EventSource extends EventTarget {
         // A header is bytes: those of UTF-8.
         headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(this.#lastEventId)));
       } catch {
-        this.#complain("no header takes its id");
+        this.#complain("no header fits its id");
       }
     }
     const credentials = this.withCredentials ? "include" : "same-origin";
@@ -269,7 +269,7 @@ export class EventSource extends EventTarget {
         this.dispatchEvent(topic === undefined ? event : Object.assign(event, { topic }));
       }
       this.#lastEventId = decoder.lastEventId;
-      if (dropped < decoder.dropped) this.#complain("an event above maxEventSize is dropped");
+      if (dropped < decoder.dropped) this.#complain("an event above maxEventSize is lost");
     }
   }
 
