@@ -36,7 +36,7 @@ test("the package has its modules and their types, and follows from where it is 
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: CLIENT });
   const [{ filename, files }] = JSON.parse(stdout.slice(stdout.indexOf("[")));
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
-  const modules = ["decoder", "eventsource", "eventwall"];
+  const modules = ["decoder", "eventsource", "eventwall", "ladder", "line", "relay", "sharing"];
   const expected = [...modules.map((name) => `${name}.js`), ...modules.map((name) => `types/${name}.d.ts`), "README.md", "package.json"];
   assert.deepEqual(names, expected.sort());
 
@@ -44,7 +44,7 @@ test("the package has its modules and their types, and follows from where it is 
   await mkdir(home, { recursive: true });
   await run("tar", ["-xzf", path.join(folder, filename), "--strip-components=1", "-C", home]);
   const use = 'import { Eventwall, EventSource, type Gap } from "eventwall";\n' +
-    'const source: EventSource = new Eventwall("http://x/", { token: async () => "t", poll: 3 });\n' +
+    'const source: EventSource = new Eventwall("http://x/", { token: async () => "t", poll: 3, share: "us", hidden: 60_000 });\n' +
     'source.onmessage = ({ data }) => data.trim();\nexport const gap: Gap["reason"] = "expired";\nexport { source };\n';
   await writeFile(path.join(folder, "use.ts"), use);
   const tsc = fileURLToPath(new URL("../../node_modules/.bin/tsc", import.meta.url));

@@ -213,6 +213,13 @@ export const RULES = [
     },
   },
   {
+    rule: "I9",
+    title: "an id of any length and kind goes to another origin, too",
+    answers: [{ status: 307, redirect: "ELSEWHERE/stream/there" }, { body: `${QUICK}id: {${"x".repeat(200)}}\ndata: a\n\n` }, HOLD],
+    until: heardLast,
+    check: (_, server) => assert.equal(cursor(server, 2), `{${"x".repeat(200)}}`),
+  },
+  {
     rule: "H7",
     title: "a line that breaks is taken up again",
     answers: [{ body: `${QUICK}id: 1\ndata: a\n\ndata: cut`, then: "break" }, HOLD],
@@ -255,6 +262,13 @@ export const RULES = [
       assert.deepEqual(log, lines);
       assert.equal(asked.length, 3);
     },
+  },
+  {
+    rule: "F8, S4",
+    title: "events that a server calls open and error are told from what happens to the line",
+    answers: [{ body: `${QUICK}event: open\ndata: a\n\nevent: error\ndata: b\n\n` }, { status: 204 }],
+    until: closed,
+    check: ({ log }) => assert.deepEqual(log, ["open", "open, an event with a", "error 1, an event with b", "error 0", "error 2"]),
   },
   {
     rule: "S3",

@@ -142,6 +142,12 @@ export class Server {
     return page.events;
   }
 
+  /** How many streams are followed now. */
+  async subscribers() {
+    const text = await (await this.#ask("/metrics", {})).text();
+    return Number(/^eventwall_subscribers (\d+)$/m.exec(text)?.[1]);
+  }
+
   /**
    * @param {string} target
    * @param {RequestInit} init

@@ -16,8 +16,10 @@ export function telling(Source, url, options) {
   /** @type {string[]} */
   const log = [];
   if (options && "closeWhenLive" in options) source.addEventListener("state", () => source.close());
-  source.addEventListener("open", () => log.push("open"));
-  source.addEventListener("error", () => log.push(`error ${source.readyState}`));
+  /** @param {Event} event */
+  const of = (event) => ("data" in event ? `, an event with ${event.data}` : event.bubbles || event.cancelable ? ", and more" : "");
+  source.addEventListener("open", (event) => log.push(`open${of(event)}`));
+  source.addEventListener("error", (event) => log.push(`error ${source.readyState}${of(event)}`));
   source.addEventListener("message", (event) => {
     const { data, lastEventId, origin } = /** @type {MessageEvent} */ (event);
     log.push(`message ${data} ${lastEventId} ${origin}`);

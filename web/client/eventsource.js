@@ -5,7 +5,7 @@
 import { Decoder } from "./decoder.js";
 
 /**
- * @typedef {"connecting" | "live" | "stale" | "offline" | "closed"} State
+ * @typedef {"connecting" | "live" | "stale" | "offline" | "paused" | "closed"} State
  *
  * @typedef {object} Options
  * @property {boolean} [withCredentials] send cookies to other origins, too
@@ -33,9 +33,6 @@ import { Decoder } from "./decoder.js";
  * @property {number} [after] milliseconds that the server wants to be left alone
  */
 
-const RETRY = 3_000;
-const PATIENCE = 30_000;
-const [SHORTEST, LONGEST] = [200, 30_000];
 // What a timer can wait.
 const MAX = 2 ** 31 - 1;
 
@@ -67,9 +64,8 @@ export class EventSource extends EventTarget {
   /** @type {Options} */
   #options;
   #target;
-  #retry = RETRY;
+  #retry = 3_000;
   #failures = 0;
-  #lastEventId;
   /** When the line was asked for, and last heard of. */
   #asked = 0;
   #heard = 0;
@@ -83,8 +79,12 @@ export class EventSource extends EventTarget {
   #hurry = false;
   /** Ends the request, or the wait for the next. @type {(why?: string) => void} */
   #interrupt = () => {};
-  /** Ends its listening to the page. */
-  #page = new AbortController();
+  /** @protected ends its listening to the page */
+  _page = new AbortController();
+  /** @protected where the next request goes on @type {string} */
+  _cursor = "";
+  /** @protected what the next request waits for @type {Promise<void> | undefined} */
+  _ready;
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {
@@ -95,11 +95,13 @@ export class EventSource extends EventTarget {
     } catch {
       throw new DOMException(`${url} is no URL`, "SyntaxError");
     }
+    // What no request can be made of is told at once.
+    new Request(this.url, options);
     this.#options = options;
     this.withCredentials = Boolean(options.withCredentials);
-    this.#lastEventId = options.lastEventId ?? "";
-    for (const type of /** @type {const} */ (["open", "message", "error"])) {
-      this.addEventListener(type, (event) => this[`on${type}`]?.(/** @type {any} */ (event)));
+    this._cursor = options.lastEventId ?? "";
+    for (const type of ["open", "message", "error"]) {
+      this.addEventListener(type, (event) => /** @type {any} */ (this)[`on${type}`]?.(event));
     }
     this.#watchSurroundings();
     // Listeners come first.
@@ -108,14 +110,14 @@ export class EventSource extends EventTarget {
 
   /** The cursor: where the next request goes on. */
   get lastEventId() {
-    return this.#lastEventId;
+    return this._cursor;
   }
 
   close() {
     if (this.readyState === 2) return;
     this.readyState = 2;
     this.nextTry = undefined;
-    this.#page.abort();
+    this._page.abort();
     this.#interrupt();
     this.#show("closed");
   }
@@ -141,8 +143,28 @@ export class EventSource extends EventTarget {
     return false;
   }
 
+  /** @protected @param {import("./decoder.js").Decoded} event @param {string} origin */
+  _deliver({ type, data, lastEventId, topic }, origin) {
+    this._cursor = lastEventId;
+    this.dispatchEvent(Object.assign(new MessageEvent(type, { data, lastEventId, origin }), { topic }));
+  }
+
+  /** @protected a line that rests is put aside, and taken up again at its end @param {boolean} rests */
+  _rest(rests) {
+    this.#asleep = rests;
+    if (rests) this.#interrupt("it rests");
+    else this._wake();
+  }
+
+  /** A wait for the next try ends, unless the server wants it; a dead line is noticed */
+  _wake() {
+    if (!this.nextTry) this.#sniff();
+    else if (!this.#firm) this.#interrupt();
+  }
+
   async #run() {
     while (this.readyState !== 2) {
+      while (this._ready) await this._ready;
       const outcome = await this.#attempt();
       if (this.readyState === 2) return;
       if (!outcome.fatal && this._goesOn(outcome)) continue;
@@ -150,9 +172,9 @@ export class EventSource extends EventTarget {
       if (outcome.fatal) {
         this.close();
         this.#tell("error");
-        return this.#complain(`${this.reason}; it is not tried again`);
+        return this.#complain(this.reason);
       }
-      if (!outcome.heard && (this.#failures += 1) === 1) this.#complain(`${this.reason}; it is tried again`);
+      if (!outcome.heard && (this.#failures += 1) === 1) this.#complain(`${this.reason}; trying again`);
       this.readyState = 0;
       await this.#pause(outcome);
     }
@@ -160,12 +182,12 @@ export class EventSource extends EventTarget {
 
   /** @returns {Promise<Outcome>} */
   async #attempt() {
-    if (!/^http/.test(this.#target)) return { fatal: true, why: "it is not http" };
+    if (!/^http/.test(this.#target)) return { fatal: true, why: "not http" };
     const line = new AbortController();
     let broken = "";
     /** @type {Promise<never>} */
     const gone = new Promise((_, reject) => {
-      this.#interrupt = (why = "it was restarted") => {
+      this.#interrupt = (why = "restarted") => {
         broken = why;
         line.abort();
         reject();
@@ -173,14 +195,14 @@ export class EventSource extends EventTarget {
     });
     gone.catch(() => {});
     this.#asked = this.#heard = Date.now();
-    this.#silence = this.#options.patience ?? PATIENCE;
+    this.#silence = this.#options.patience ?? 30_000;
     this.#silent = this.#hurry = false;
     const dog = setInterval(() => this.#sniff(), 1_000);
     /** @type {Outcome} */
     let outcome = { heard: false };
     try {
       const response = await Promise.race([this._request(line.signal), gone]);
-      Object.assign(outcome, this.#judge(response));
+      Object.assign(outcome, await Promise.race([this.#judge(response), gone]));
       if (!outcome.why) {
         this.#open(response);
         await this.#read(response, outcome);
@@ -203,35 +225,38 @@ export class EventSource extends EventTarget {
     const { method, body, token, fetch = globalThis.fetch } = this.#options;
     const headers = new Headers(this.#options.headers);
     headers.set("Accept", "text/event-stream");
-    if (token) headers.set("Authorization", `Bearer ${await token()}`);
-    if (this.#lastEventId) {
+    if (token) {
       try {
-        // A header is bytes: those of UTF-8.
-        headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(this.#lastEventId)));
-      } catch {
-        this.#complain("no header fits its id");
+        headers.set("Authorization", `Bearer ${await token()}`);
+      } catch (error) {
+        throw `no token (${/** @type {Error} */ (error)?.message ?? error})`;
       }
     }
-    const credentials = this.withCredentials ? "include" : "same-origin";
+    // A header is bytes: those of UTF-8.
+    if (this._cursor) headers.set("Last-Event-ID", unescape(encodeURIComponent(this._cursor)));
     const url = this._url(this.#target, beside);
     if (!beside) {
       // What is asked before is nothing that the network holds back.
       this.#asked = this.#heard = Date.now();
       this.#silence = this._patience ?? this.#silence;
     }
+    const credentials = this.withCredentials ? "include" : "same-origin";
     return fetch(url, { method, body, headers, credentials, cache: "no-store", signal });
   }
 
-  /** @param {Response} response @returns {Outcome} */
-  #judge({ status, headers }) {
+  /** @param {Response} response @returns {Promise<Outcome>} */
+  async #judge(response) {
+    const { status, headers } = response;
     if (status !== 200) {
       const heals = !this.#options.strict && /408|425|429|5../.test(/** @type {any} */ (status));
-      const why = `it was answered ${status}${status === 204 ? ", which means stop" : ""}`;
+      // Problem details, of RFC 9457.
+      const { detail } = await response.json().catch(() => ({}));
+      const why = `it was answered ${status}${status === 204 ? ", which means stop" : detail ? `: ${detail}` : ""}`;
       return { fatal: !heals, why, after: later(headers.get("Retry-After")) };
     }
-    const type = headers.get("Content-Type");
-    if (/^\s*text\/event-stream\s*(;|$)/i.test(type ?? "")) return {};
-    return { fatal: true, why: `the answer is ${type || "of no type"}, not text/event-stream` };
+    const type = headers.get("Content-Type") ?? "";
+    if (/^\s*text\/event-stream\s*(;|$)/i.test(type)) return {};
+    return { fatal: true, why: `the answer is "${type}", not text/event-stream` };
   }
 
   /** @param {Response} response */
@@ -252,37 +277,38 @@ export class EventSource extends EventTarget {
   /** @param {Response} response @param {Outcome} outcome */
   async #read({ url, body }, outcome) {
     const origin = new URL(url || this.#target).origin;
-    const decoder = new Decoder(this.#lastEventId, (ms) => (this.#retry = Math.min(ms, MAX)), this.#options.maxEventSize);
+    const decoder = new Decoder(this._cursor, (ms) => (this.#retry = Math.min(ms, MAX)), this.#options.maxEventSize);
     const reader = body?.getReader();
     for (;;) {
       const { value } = (await reader?.read()) ?? {};
       if (!value) return;
+      // It was restarted, and this is not to come after what comes now.
+      if (this.#hurry) throw 0;
       this.#heard = Date.now();
       this.#silence = this.#watchdog;
       this.#failures = 0;
       outcome.heard = true;
       const { dropped } = decoder;
-      for (const { type, data, lastEventId, topic } of decoder.feed(value)) {
+      for (const event of decoder.feed(value)) {
         if (this.readyState === 2) return;
-        this.#lastEventId = lastEventId;
-        const event = new MessageEvent(type, { data, lastEventId, origin });
-        this.dispatchEvent(topic === undefined ? event : Object.assign(event, { topic }));
+        this._deliver(event, origin);
+        if (this.#hurry) throw 0;
       }
-      this.#lastEventId = decoder.lastEventId;
+      this._cursor = decoder.lastEventId;
       if (dropped < decoder.dropped) this.#complain("an event above maxEventSize is lost");
     }
   }
 
   /** @param {Outcome} outcome */
   async #pause({ heard, after = 0 }) {
-    // Never sooner than the server likes; after a failure ever longer, and spread wide.
-    const least = Math.max(SHORTEST, this.#retry, after);
-    const more = heard ? least / 5 : Math.min(LONGEST, least * 2 ** this.#failures);
+    // Never sooner than the server likes; after a failure ever longer, half a minute more at last, and spread wide.
+    const least = Math.max(200, this.#retry, after);
+    const more = heard ? least / 5 : Math.min(30_000, least * 2 ** (this.#failures - 1));
     const ms = this.#hurry ? 0 : Math.min(MAX, least + more * Math.random());
     this.#firm = after;
     this.nextTry = Date.now() + ms;
     const woken = this.#sleep(ms);
-    this.#show(globalThis.navigator?.onLine === false ? "offline" : this.#silent ? "stale" : "connecting");
+    this.#show(globalThis.navigator?.onLine === false ? "offline" : this.#asleep ? "paused" : this.#silent ? "stale" : "connecting");
     if (this.readyState === 0) this.#tell("error");
     await woken;
     while (this.#asleep && this.readyState !== 2) await this.#sleep(MAX);
@@ -306,40 +332,33 @@ export class EventSource extends EventTarget {
   }
 
   #watchSurroundings() {
-    const { signal } = this.#page;
+    const { signal } = this._page;
     /** @param {string} type @param {() => void} use */
     const on = (type, use) => globalThis.addEventListener?.(type, use, { signal });
-    const awake = () => (this.nextTry ? this.#firm || this.#interrupt() : this.#sniff());
-    on("online", awake);
-    on("offline", () => this.nextTry || this.#interrupt("the network is gone"));
-    // A page that is put aside holds no line; one that comes back takes it up again.
-    on("pagehide", () => {
-      this.#asleep = true;
-      this.#interrupt("the page rests");
-    });
-    on("pageshow", () => {
-      this.#asleep = false;
-      awake();
-    });
-    on("visibilitychange", () => document.hidden || awake());
+    on("online", () => this._wake());
+    on("offline", () => this.nextTry || this.#interrupt("no network"));
+    // A page that is put aside holds no line.
+    on("pagehide", () => this._rest(true));
+    on("pageshow", () => this._rest(false));
+    on("visibilitychange", () => document.hidden || this._wake());
   }
 
   /** @param {unknown} error */
   #explain(error) {
+    if (typeof error === "string") return error;
     const { location } = globalThis;
     const { origin, protocol } = new URL(this.#target);
     if (location?.protocol === "https:" && protocol === "http:") {
       return "a page over https may load from https only";
     }
-    const cause = error instanceof Error ? (/** @type {any} */ (error.cause)?.code ?? error.message) : error;
-    // What is no failure of `fetch` is one of the token's.
+    const cause = /** @type {any} */ (error)?.cause?.code ?? /** @type {Error} */ (error)?.message ?? error;
     if (!(error instanceof TypeError) || !location || origin === location.origin) return `it cannot be reached (${cause})`;
     return `it cannot be reached, or has to allow pages of ${location.origin} (CORS)`;
   }
 
   /** @param {string} what */
   #complain(what) {
-    console.warn(`EventSource ${this.#target}: ${what}.`);
+    console.warn(`EventSource ${this.#target}: ${what}`);
   }
 
   /** @param {State} state */
@@ -354,9 +373,5 @@ export class EventSource extends EventTarget {
   }
 }
 
-/** Milliseconds of a `Retry-After`. @param {string | null} value */
-function later(value) {
-  const seconds = Number(value);
-  const ms = Number.isNaN(seconds) ? Date.parse(String(value)) - Date.now() : 1_000 * seconds;
-  return Math.min(3_600_000, ms || 0);
-}
+/** Milliseconds of a `Retry-After`, which is seconds or a date. @param {any} value */
+const later = (value) => Math.min(3_600_000, Math.max(0, 1_000 * value || Date.parse(value) - Date.now()) || 0);

@@ -1,150 +1,153 @@
 // @ts-check
-// Following an Eventwall hub: EventSource with the hub's own signals, and a ladder for networks that hold a
-// stream back: stream, then long-polling from the same cursor, and up again once a stream gets through.
+// Following an Eventwall hub from pages: EventSource with the ladder, the hub's own signals, one line for all
+// pages that share it, and a choice of what a hidden page does.
 
 import { EventSource } from "./eventsource.js";
+import { Ladder, STARTS } from "./ladder.js";
+import { PREFIX, sharedBy } from "./line.js";
+import { lead, Sharing } from "./sharing.js";
 
 export { EventSource };
 export { Decoder } from "./decoder.js";
 
 /**
- * @typedef {import("./eventsource.js").Options & Ladder} Options
- * @typedef {object} Ladder
- * @property {number} [mute] milliseconds after which a stream without a byte is held back; 6,000
- * @property {number} [poll] seconds that a poll waits for events; 20
- * @property {number} [climb] milliseconds until a stream is tried again beside polling, doubled each time in
- *   vain; 30,000
+ * @typedef {import("./ladder.js").Options & Choices} Options
+ * @typedef {object} Choices
+ * @property {boolean | string} [share] one line for all pages of this origin that want it so; a text names
+ *   those who do it together, which must hold the same rights. In Node, and where it cannot be done, it does nothing
+ * @property {string | URL} [worker] a script of this page's origin for the SharedWorker that holds the line, which
+ *   has to import this module; the hub's own `/eventwall.js`, if it is of this origin
+ * @property {number} [hidden] milliseconds after which a hidden page gives its line up until it is seen again;
+ *   without it the line is kept
  *
- * @typedef {import("./eventsource.js").Outcome} Outcome
- * @typedef {{ after: string, resumed: string, reason: "expired" | "replaced" | "unknown" }} Gap
+ * @typedef {import("./ladder.js").Outcome} Outcome
+ * @typedef {import("./relay.js").Frame} Frame
+ * @typedef {import("./relay.js").Status} Status
+ * @typedef {{ after: string, resumed: string, through?: string, reason: "expired" | "replaced" | "unknown" }} Gap
  */
-
-// A poll that waits may take so much longer.
-const GRACE = 10_000;
-const LONGEST_CLIMB = 600_000;
-/** Who asks where to begin, begins there again. */
-const STARTS = ["last", "after", "since", "lastEventId"];
-/** What is still open after so many milliseconds is a stream. */
-const OPEN_FOR = 300;
 
 /**
  * `eventwall:gap` has a {@link Gap} as its `detail`: events are lost to this follower. `eventwall:live` says
  * that what follows is new.
  */
-export class Eventwall extends EventSource {
-  #ladder;
-  #polling = false;
-  #climbed = false;
-  /** Lines in a row that fell silent right after their beginning. */
-  #silences = 0;
-  #climb;
-  #timer = 0;
-  #probe = new AbortController();
-  #began = Date.now();
-  /** Where the line began. */
-  #from = "";
+export class Eventwall extends Ladder {
+  /** @type {Sharing | undefined} */
+  #sharing;
+  /** It will say when the past ends. */
+  #awaitsLive = false;
+  /** For {@link Sharing}: whether the hub has spoken since the line began. */
+  _confirmed = false;
+  /** For {@link Sharing}. @type {Options["token"]} */
+  _token;
+  /** For {@link Sharing}: the line of its own goes on from its cursor. */
+  _resume = () => {};
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {
     super(url, options);
-    const { mute = 6_000, poll = 20, climb = 30_000 } = options;
-    this.#ladder = { mute, poll, climb };
-    this.#climb = climb;
+    const { share, worker, hidden, ...plain } = options;
+    if (!globalThis.document) return;
+    this._token = plain.token;
+    const line = share && sharedBy(this.url, share, plain);
+    const script = worker ?? this.url.replace(/\/(topics|events)\b.*/, "/eventwall.js");
+    if (line) this.#sharing = new Sharing(line.key, line.topics, script, this);
+    if (hidden !== undefined) this.#restWhenHidden(hidden);
   }
 
-  /** Whether it polls, since streams do not get through. */
-  get polling() {
-    return this.#polling;
+  /** Whether its events come over a line that pages share. */
+  get shared() {
+    return Boolean(this.#sharing?.shared);
   }
 
   close() {
-    clearTimeout(this.#timer);
-    this.#probe.abort();
     super.close();
+    this.#sharing?.leave();
+  }
+
+  restart() {
+    this.#sharing?.leave();
+    super.restart();
+  }
+
+  /** @override */
+  _wake() {
+    this.#sharing?.wake();
+    super._wake();
+  }
+
+  /** @override @param {boolean} rests */
+  _rest(rests) {
+    super._rest(rests);
+    if (rests) this.#sharing?.leave();
+  }
+
+  /** @param {number} after milliseconds */
+  #restWhenHidden(after) {
+    /** @type {any} */
+    let timer;
+    const look = () => {
+      clearTimeout(timer);
+      if (document.hidden) timer = setTimeout(() => this._rest(true), after);
+      else this._rest(false);
+    };
+    addEventListener("visibilitychange", look, { signal: this._page.signal });
+    look();
+  }
+
+  /** For {@link Sharing}: the line of its own ends, and others speak in its place. */
+  _park() {
+    this._ready ??= new Promise((resume) => {
+      this._resume = () => resume((this._ready = undefined));
+    });
+    super.restart();
+    if (this.#awaitsLive) this._take({ type: "eventwall:live", data: "", lastEventId: this._cursor }, true);
+  }
+
+  /** For {@link Sharing}. @param {Status} status */
+  _mirror(status) {
+    const { readyState, state, nextTry } = this;
+    // One that only begins is no trouble.
+    if (!status.readyState && !status.reason) return;
+    Object.assign(this, status);
+    if (state !== this.state || nextTry !== this.nextTry) this.dispatchEvent(new Event("state"));
+    if (readyState !== this.readyState) this.dispatchEvent(new Event(this.readyState ? "open" : "error"));
+  }
+
+  /** For {@link Sharing}. @param {Frame} frame @param {boolean} mine */
+  _take(frame, mine) {
+    // One without an id is told with the last, as on any line.
+    const lastEventId = frame.bare ? this.lastEventId : frame.lastEventId;
+    if (!mine) this._cursor = lastEventId;
+    else if (this.readyState !== 2) super._deliver({ ...frame, lastEventId }, new URL(this.url).origin);
   }
 
   /** @override @param {string} target @param {boolean} beside */
   _url(target, beside) {
+    const own = new URL(this.url).searchParams;
     if (!beside) {
-      this.#from = this.lastEventId;
-      this.#climbed = false;
+      this.#awaitsLive = Boolean(this._cursor) || STARTS.some((start) => own.has(start));
+      this._confirmed = false;
     }
-    const [url, own] = [new URL(target), new URL(this.url).searchParams];
-    const query = url.searchParams;
-    // A redirect may have kept what was added here.
-    if (query.has("wait") && !own.has("wait")) query.delete("wait");
-    if (beside || !this.#polling) return url.href;
-    query.set("wait", String(this.#ladder.poll));
-    // A stream that was held back began at its own now: so does what comes instead.
-    if (!this.#from && !STARTS.some((name) => own.has(name))) {
-      query.set("since", `${Math.ceil((Date.now() - this.#began) / 1_000) + 1}s`);
-    }
-    return url.href;
-  }
-
-  /** @override */
-  get _patience() {
-    return this.#polling ? 1_000 * this.#ladder.poll + GRACE : this.#ladder.mute;
+    return super._url(target, beside);
   }
 
   /** @override @param {Outcome} outcome */
-  _goesOn({ clean, heard, silent, lived = 0 }) {
-    if (this.#climbed) return true;
-    if (this.#polling) {
-      // Who is told to come back later has waited for nothing, and got nothing.
-      return Boolean(clean && heard) && (this.lastEventId !== this.#from || lived > 1_000);
-    }
-    // A line that was alive for a while may die by itself.
-    const held = silent && lived < this.#ladder.mute;
-    this.#silences = held ? this.#silences + 1 : 0;
-    if (!held) this.#climb = this.#ladder.climb;
-    if (!held || (heard && this.#silences < 2)) return false;
-    this.#polling = true;
-    this.#silences = 0;
-    this.#climbLater();
-    return true;
+  _goesOn(outcome) {
+    return Boolean(this._ready) || super._goesOn(outcome);
+  }
+
+  /** @override @param {Frame} frame @param {string} origin */
+  _deliver(frame, origin) {
+    if (frame.type === "eventwall:live") this.#awaitsLive = false;
+    this._confirmed = true;
+    super._deliver(frame, origin);
+    this.#sharing?.advance();
   }
 
   /** @override @param {Event} event */
   dispatchEvent(event) {
     if (event.type === "eventwall:gap" && event instanceof MessageEvent) Object.assign(event, { detail: gapIn(event.data) });
     return super.dispatchEvent(event);
-  }
-
-  #climbLater() {
-    this.#timer = Number(setTimeout(() => void this.#tryToClimb(), this.#climb));
-    this.#climb = Math.min(LONGEST_CLIMB, 2 * this.#climb);
-  }
-
-  /** A stream beside the poll: if it speaks in time, and goes on, it will do. Its events are not delivered. */
-  async #tryToClimb() {
-    const line = (this.#probe = new AbortController());
-    const late = setTimeout(() => line.abort(), this.#ladder.mute);
-    const { signal } = line;
-    if (await this.#getsThrough(signal, () => clearTimeout(late)).catch(() => false)) {
-      this.#polling = false;
-      this.#climbed = true;
-    }
-    clearTimeout(late);
-    line.abort();
-    if (this.readyState === 2) return;
-    if (this.#climbed) this.restart();
-    else this.#climbLater();
-  }
-
-  /** @param {AbortSignal} signal @param {() => void} inTime called once it has spoken */
-  async #getsThrough(signal, inTime) {
-    /** @type {Promise<never>} */
-    const over = new Promise((_, reject) => signal.addEventListener("abort", reject));
-    over.catch(() => {});
-    const response = await Promise.race([this._request(signal, true), over]);
-    const reader = response.body?.getReader();
-    const first = await Promise.race([reader?.read(), over]);
-    if (response.status !== 200 || !first?.value) return false;
-    inTime();
-    // An answer that ends at once gets through everything.
-    const open = new Promise((resolve) => setTimeout(resolve, OPEN_FOR, true));
-    return Promise.race([open, reader?.read().then(({ done }) => !done), over]);
   }
 }
 
@@ -156,3 +159,7 @@ function gapIn(data) {
     return {};
   }
 }
+
+// Run as a SharedWorker, it holds the line that the worker is named after.
+const { name } = /** @type {{ name?: string }} */ (globalThis);
+if ("onconnect" in globalThis && name?.startsWith(PREFIX)) void lead(name);

@@ -1,0 +1,245 @@
+// @ts-check
+// A member of a shared line. It finds the leader or makes one, says what it wants, and knows when what comes
+// over the channel joins on to the page's own line without a seam. It never asks the network for anything: as
+// long as there is any doubt, the page's own line does.
+
+import { covers, position } from "./line.js";
+import { name, Relay } from "./relay.js";
+
+/**
+ * @typedef {import("./relay.js").Frame} Frame
+ * @typedef {import("./relay.js").Status} Status
+ *
+ * @typedef {object} Own the page's own line
+ * @property {string} lastEventId
+ * @property {boolean} _confirmed whether the hub has answered it since it last began
+ * @property {() => void} _park it ends, and others speak in its place
+ * @property {() => void} _resume it goes on from its cursor
+ * @property {(status: Status) => void} _mirror
+ * @property {(frame: Frame, mine: boolean) => void} _take
+ * @property {(() => string | Promise<string>) | undefined} _token
+ */
+
+/** Milliseconds between looks at whether the leader is there; after such a silence it is asked. */
+const LOOK = 1_000;
+const SILENCE = 5_000;
+/** Looks in vain, after asking, until it is taken for dead, or until there should be one. */
+const MISSES = 3;
+/** Frames kept while the page's own line catches up. */
+const MOST_WAITING = 10_000;
+
+export class Sharing {
+  #id = name();
+  #key;
+  #topics;
+  #worker;
+  #own;
+  /** @type {BroadcastChannel | undefined} */
+  #channel;
+  #leader = "";
+  /** From where on the leader tells everything. */
+  #from = "";
+  /** Whether what its page gets comes from the leader. */
+  shared = false;
+  /** @type {Frame[]} */
+  #waiting = [];
+  #heard = 0;
+  #misses = 0;
+  /** @type {any} a timer */
+  #dog;
+  /** Ends its being there. @type {((value?: unknown) => void) | undefined} */
+  #gone;
+  /** Gives up the lead, or the wait for it. @type {(() => void) | undefined} */
+  #resign;
+
+  /**
+   * @param {string} key the line's name
+   * @param {string[]} topics
+   * @param {string | URL} worker
+   * @param {Own} own
+   */
+  constructor(key, topics, worker, own) {
+    this.#key = key;
+    this.#topics = topics;
+    this.#worker = worker;
+    this.#own = own;
+  }
+
+  /** The page's own line came further. */
+  advance() {
+    if (!this.#key || !(position(this.#own.lastEventId) >= 0)) return;
+    if (!this.#channel) this.#enter();
+    else if (this.#leader) this.#settle();
+  }
+
+  /** A wait of the leader's for its next try ends. */
+  wake() {
+    this.#post({ type: "wake" });
+  }
+
+  leave() {
+    this.#post({ type: "leave" });
+    this.#gone?.();
+    this.#resign?.();
+    this.#resign = undefined;
+    clearInterval(this.#dog);
+    this.#channel?.close();
+    this.#channel = undefined;
+    this.#goAlone();
+  }
+
+  #enter() {
+    this.#channel = new BroadcastChannel(this.#key);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#dog = setInterval(() => this.#look(), LOOK);
+    // Held as long as this page lives: the leader waits for it, so that it must not be first. Without locks the
+    // next look joins.
+    const here = () => new Promise((gone) => this.#join((this.#gone = gone)));
+    navigator.locks?.request(this.#id, here).catch(() => {});
+    this.#employ();
+  }
+
+  /** @param {unknown} [_] */
+  #join(_) {
+    this.#waiting = [];
+    this.#leader = "";
+    this.#post({ type: "join", topics: this.#topics, cursor: this.#own.lastEventId });
+  }
+
+  /** A worker leads if there can be one. */
+  #employ() {
+    try {
+      new SharedWorker(this.#worker, { type: "module", name: this.#key }).onerror = () => this.#queue();
+    } catch {
+      this.#queue();
+    }
+  }
+
+  /** Leads once nobody else does. @param {boolean} [steal] at once, in place of one that is stuck */
+  #queue(steal) {
+    if ((this.#resign && !steal) || !this.#channel) return;
+    this.#resign?.();
+    const waits = new AbortController();
+    this.#resign = () => waits.abort();
+    void lead(this.#key, waits.signal, steal);
+  }
+
+  /** @param {any} message */
+  #hear({ type, lead, to, cursor, line, events }) {
+    if (type === "lead") return this.#follow();
+    if (type === "welcome" && !this.#leader && to.includes(this.#id)) this.#begin(lead, cursor, line);
+    if (lead !== this.#leader) return;
+    this.#heard = Date.now();
+    this.#misses = 0;
+    if (type === "events") for (const frame of events) this.#take(frame);
+    if (type === "line" && this.shared) this.#own._mirror(line);
+    // What all want together is refused: from now on each has its own line.
+    if (type === "over") {
+      this.#key = "";
+      this.leave();
+    }
+    // Another page may have one; if none has, the leader's try fails.
+    if (type === "ask") this.#answer().catch(() => {});
+  }
+
+  /** There is a new leader, and so the last one is gone. */
+  #follow() {
+    this.shared = false;
+    this.#misses = 0;
+    this.#join();
+  }
+
+  /** @param {string} leader @param {string} from @param {Status} status */
+  #begin(leader, from, status) {
+    this.#leader = leader;
+    this.#from = from;
+    this.#queue();
+    if (this.#settle()) this.#own._mirror(status);
+    else this.#own._resume();
+  }
+
+  /** Whether all that the page has not seen comes over the channel. */
+  #settle() {
+    const { lastEventId } = this.#own;
+    if (this.shared) return true;
+    // Of another epoch an id says nothing, unless the hub knows it.
+    const known = lastEventId.split("-")[0] === this.#from.split("-")[0] || this.#own._confirmed;
+    if (!known || !(position(lastEventId) >= position(this.#from))) return false;
+    this.shared = true;
+    this.#own._park();
+    for (const frame of this.#waiting.splice(0)) this.#take(frame);
+    return true;
+  }
+
+  /** @param {Frame} frame */
+  #take(frame) {
+    const lost = frame.type === "eventwall:gap" && !frame.data.includes('"expired"');
+    if (!this.shared) {
+      // What came before says nothing any more.
+      if (lost || this.#waiting.push(frame) > MOST_WAITING) this.#join();
+      return;
+    }
+    const ahead = position(frame.lastEventId) - position(this.#own.lastEventId);
+    const isNew = frame.bare || lost || ahead > 0 || (ahead === 0 && /^eventwall:[tl]/.test(frame.type));
+    const { topic } = frame;
+    if (isNew) this.#own._take(frame, topic === undefined || this.#topics.some((wanted) => covers(wanted, topic)));
+  }
+
+  #look() {
+    if (this.#leader && Date.now() - this.#heard < SILENCE) return;
+    const hopeless = (this.#misses += 1) > MISSES;
+    if (this.#leader) return hopeless ? this.#replace() : this.#post({ type: "ping" });
+    // What was said may have been said before anybody listened.
+    this.#join();
+    if (!hopeless) return;
+    this.#goAlone();
+    this.#queue();
+  }
+
+  /** The leader does not answer: whoever is quickest takes its place. */
+  #replace() {
+    this.#goAlone();
+    setTimeout(() => {
+      if (this.#leader || !this.#channel) return;
+      if (navigator.locks) this.#queue(true);
+      else this.#employ();
+    }, LOOK * Math.random());
+  }
+
+  #goAlone() {
+    this.#leader = "";
+    this.shared = false;
+    this.#own._resume();
+  }
+
+  async #answer() {
+    const token = await this.#own._token?.();
+    if (token) this.#post({ type: "token", token });
+  }
+
+  /** @param {object} message */
+  #post(message) {
+    this.#channel?.postMessage({ from: this.#id, ...message });
+  }
+}
+
+/**
+ * Leads as long as nobody takes the lead away; without locks there is but one that could, a worker.
+ * @param {string} key
+ * @param {AbortSignal} [signal] ends it, and the wait for it
+ * @param {boolean} [steal] from one that is stuck
+ */
+export async function lead(key, signal, steal) {
+  /** @type {Relay | undefined} */
+  let relay;
+  /** @param {(value?: unknown) => void} resolve */
+  const until = (resolve) => {
+    if (signal?.aborted) return resolve();
+    relay = new Relay(key);
+    signal?.addEventListener("abort", resolve);
+  };
+  // Neither a refusal nor a theft is anything to tell.
+  if (navigator.locks) await navigator.locks.request(key, steal ? { steal } : { signal }, () => new Promise(until)).catch(() => {});
+  else if (!globalThis.document) await new Promise(until);
+  relay?.close();
+}
