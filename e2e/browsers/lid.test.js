@@ -18,7 +18,7 @@ const TOPIC = "numbers";
 /** Seconds between ticks; a line is dead after twice that. */
 const HEARTBEAT = 3;
 /** Longer than the watchdog waits, and than a broken line's next try. */
-const LID_CLOSED = 15_000;
+const LID_CLOSED = 1_000 * Number(process.env.EVENTWALL_LID_SECONDS ?? 15);
 /** The watchdog, a next try at `retry`, which is 3 s, and a busy machine. */
 const LIVE_AGAIN = 2_000 * HEARTBEAT + 6_000;
 

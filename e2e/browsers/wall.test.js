@@ -288,13 +288,90 @@ for (const name of BROWSERS) {
     await server.kill("SIGKILL");
     await wall.untilState("reconnecting");
     assert.match((await wall.text("#connection-word")) ?? "", /reconnecting/);
-    await wall.submit({ msg: "kept" });
-    await until("a word about it", async () => /could not be reached/.test((await wall.text("#composer-note")) ?? ""));
-    assert.equal(await wall.value("msg"), "kept", "what could not be sent stays in the form");
+    await wall.submit({ msg: "first" });
+    await wall.submit({ msg: "second" });
+    await untilEqual(() => wall.pending(), ["waiting first", "sending second"]);
+    await wall.fill("msg", "not done yet");
+    // Nor does a reload lose any of it; the page itself cannot be had without its server.
     await server.restart();
+    await wall.page.reload();
     await wall.untilState("live");
+    await wall.untilTexts(["first", "second"]);
+    await untilEqual(() => wall.pending(), []);
+    assert.equal(await wall.value("msg"), "not done yet");
+    assert.equal((await server.logged("walls/lobby")).length, 2, "each is sent once");
+  });
+
+  test(`${name}: a post whose answer was lost is sent again, and is there once`, async (t) => {
+    const server = await Server.start(t);
+    const page = await browsers.page(t, name);
+    const wall = await WallPage.open(page, server);
+    await page.evaluate(() => {
+      const { fetch } = window;
+      let lost = 0;
+      window.fetch = async (...request) => {
+        const answer = await fetch(...request);
+        if (!String(request[0]).endsWith("/posts") || (lost += 1) > 1) return answer;
+        throw new TypeError("the answer is lost");
+      };
+    });
+    await wall.submit({ msg: "once" });
+    await wall.untilTexts(["once"]);
+    await untilEqual(() => wall.text("#composer-note"), "Posted.");
+    await untilEqual(() => wall.pending(), []);
+    assert.equal((await server.logged("walls/lobby")).length, 1);
+  });
+
+  test(`${name}: a refused post waits to be mended, if something else is being written`, async (t) => {
+    const server = await Server.start(t);
+    const wall = await WallPage.open(await browsers.page(t, name), server);
+    await server.kill();
+    await wall.submit({ kind: "checkin", place: "bell\u0007" });
+    await untilEqual(() => wall.pending(), ["waiting bell\u0007"]);
+    await wall.fill("place", "elsewhere");
+    await server.restart();
+    await untilEqual(() => wall.pending(), ["failed bell\u0007"]);
+    assert.match((await wall.text(".pending-words")) ?? "", /control character/);
+    await wall.page.click(".pending .edit");
+    assert.equal(await wall.value("place"), "bell\u0007");
+    await wall.fill("place", "bell tower");
     await wall.page.click("#send");
-    await wall.untilTexts(["kept"]);
+    await wall.untilTexts(["bell tower"]);
+    await untilEqual(() => wall.pending(), []);
+  });
+
+  test(`${name}: twelve tabs have one connection, and each shows the wall`, async (t) => {
+    const server = await Server.start(t);
+    const first = await WallPage.open(await browsers.page(t, name), server);
+    const walls = [first];
+    while (walls.length < 12) walls.push(await WallPage.open(await first.page.browserContext().newPage(), server));
+    await untilEqual(() => server.subscribers(), 1, "streams at the server");
+    const [, second] = walls;
+    assert.ok(second);
+    // Only a tab that is seen can be clicked.
+    await second.page.bringToFront();
+    await second.post({ msg: "to all of you" });
+    for (const wall of walls) await wall.untilTexts(["to all of you"]);
+    await server.kill();
+    for (const wall of walls) await wall.untilState("reconnecting");
+    await server.restart();
+    await server.publish("walls/lobby", "again");
+    for (const wall of walls) await wall.untilTexts(["to all of you", "again"]);
+  });
+
+  test(`${name}: without the hub's client, the wall follows with the browser's own`, async (t) => {
+    const server = await Server.start(t);
+    const page = await browsers.page(t, name);
+    await page.setRequestInterception(true);
+    page.on("request", (request) => void (request.url().endsWith("/eventwall.js") ? request.abort() : request.continue()));
+    const wall = await WallPage.open(page, server);
+    await wall.post({ msg: "the old way" });
+    await wall.untilTexts(["the old way"]);
+    await server.kill();
+    await wall.untilState("reconnecting");
+    await server.restart();
+    await server.publish("walls/lobby", "again");
+    await wall.untilTexts(["the old way", "again"]);
   });
 }
 

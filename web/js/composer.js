@@ -1,41 +1,77 @@
 // @ts-check
-// Owns writing and sending a post; never shows one (it comes back over the stream)
-// and never throws away text that was not sent.
+// Owns writing a post: what is written is kept over reloads until it goes to the outbox, and comes back from there
+// if it has to be mended. It never shows a post.
 
-import { byId, say, setBusy, tell } from "./dom.js";
+import { byId, tell } from "./dom.js";
 import { complaints, FIELDS, LIMITS } from "./draft.js";
 import { Field } from "./field.js";
-import { postsUrl } from "./page.js";
-import { ask, isRecord, problemOf, reasonOf } from "./wire.js";
+import * as notebook from "./notebook.js";
+import { isRecord, problemOf, reasonOf } from "./wire.js";
 
 /**
  * @typedef {import("./draft.js").Complaint} Complaint
  * @typedef {import("./draft.js").Draft} Draft
  * @typedef {import("./draft.js").DraftKind} DraftKind
  * @typedef {import("./draft.js").FieldName} FieldName
+ * @typedef {import("./outbox.js").Parcel} Parcel
  * @typedef {import("./wire.js").Answer} Answer
  */
 
-const UNSENT =
-  "The wall could not be reached; your text is kept. If the post does not appear, press Post to try again.";
+/** What a post is about, and what is gone from the form with it. */
+const SUBJECTS = /** @type {const} */ (["msg", "place", "through"]);
 
 export class Composer {
   #form = byId("composer", HTMLFormElement);
   #button = byId("send", HTMLButtonElement);
   #note = byId("composer-note", HTMLElement);
   #fields = fieldsByName();
-  #sending = false;
+  #post;
 
-  constructor() {
+  /** @param {(kind: DraftKind, draft: Draft) => void} post */
+  constructor(post) {
+    this.#post = post;
     this.#form.addEventListener("change", () => this.#showKind());
+    this.#form.addEventListener("input", () => notebook.keep(this.#kind, this.#draft(this.#kind)));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.#send();
+      this.#submit();
     });
     this.#form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
-    this.#showKind();
+    const kept = notebook.kept();
+    if (kept) this.#write(kept.kind, kept.draft);
+    else this.#showKind();
+  }
+
+  /** @param {Parcel} parcel @param {unknown} body of the answer */
+  sent({ draft }, body) {
+    const named = isRecord(body) && typeof body.name === "string" ? body.name : "";
+    if (named && this.#field("name").text === draft.name) this.#field("name").text = named;
+    this.#tell("Posted.");
+  }
+
+  /**
+   * Takes the words of a refused post back, to be mended, unless something else is being written.
+   * @param {Parcel} parcel @param {Answer} answer
+   */
+  refused(parcel, answer) {
+    const { kind } = parcel;
+    const message = reasonOf(answer, `the wall did not take it (${answer.status})`);
+    parcel.stage = "failed";
+    parcel.reason = message;
+    if (SUBJECTS.some((name) => this.#field(name).text !== "")) return false;
+    this.#write(kind, parcel.draft);
+    const field = FIELDS[kind].find((name) => name === problemOf(answer).field);
+    if (field) this.#refuse([{ field, message }]);
+    else this.#tell(`${message} Your text is kept.`, true);
+    return true;
+  }
+
+  /** @param {Parcel} parcel */
+  edit({ kind, draft }) {
+    this.#write(kind, draft);
+    if (FIELDS[kind][0]) this.#field(FIELDS[kind][0]).focus();
   }
 
   /** @returns {DraftKind} */
@@ -49,23 +85,24 @@ export class Composer {
     for (const [name, field] of this.#fields) field.shown = FIELDS[kind].includes(name);
   }
 
-  async #send() {
-    if (this.#sending) return;
+  #submit() {
     const kind = this.#kind;
     const draft = this.#draft(kind);
     this.#tell("");
     if (this.#refuse(complaints(kind, draft))) return;
-    this.#busy(true);
-    try {
-      const headers = { "Content-Type": "application/json", Accept: "application/json" };
-      const answer = await ask(postsUrl, { method: "POST", headers, body: JSON.stringify({ kind, ...draft }) });
-      if (answer.ok) this.#sent(kind, draft, answer.body);
-      else this.#refused(kind, answer);
-    } catch {
-      this.#tell(UNSENT, true);
-    } finally {
-      this.#busy(false);
-    }
+    for (const name of SUBJECTS) this.#field(name).text = "";
+    if (FIELDS[kind][0] && !this.#writing) this.#field(FIELDS[kind][0]).focus();
+    notebook.keep(kind, this.#draft(kind));
+    this.#post(kind, draft);
+  }
+
+  /** @param {DraftKind} kind @param {Draft} draft */
+  #write(kind, draft) {
+    const choice = this.#form.querySelector(`input[name="kind"][value="${kind}"]`);
+    if (choice instanceof HTMLInputElement) choice.checked = true;
+    this.#showKind();
+    for (const name of FIELDS[kind]) if (draft[name] !== undefined || name !== "name") this.#field(name).text = draft[name] ?? "";
+    notebook.keep(kind, draft);
   }
 
   /**
@@ -89,26 +126,6 @@ export class Composer {
     return found.length > 0;
   }
 
-  /** @param {DraftKind} kind @param {Answer} answer */
-  #refused(kind, answer) {
-    const message = reasonOf(answer, `The wall did not take the post (${answer.status}). Your text is kept.`);
-    const field = FIELDS[kind].find((name) => name === problemOf(answer).field);
-    if (field) this.#refuse([{ field, message }]);
-    else this.#tell(message, true);
-  }
-
-  /** @param {DraftKind} kind @param {Draft} draft @param {unknown} body */
-  #sent(kind, draft, body) {
-    // What was typed while the post was on its way is the next post: leave it.
-    for (const name of /** @type {const} */ (["msg", "place", "through"])) {
-      if (this.#field(name).text === draft[name]) this.#field(name).text = "";
-    }
-    const named = isRecord(body) && typeof body.name === "string" ? body.name : "";
-    if (named && this.#field("name").text === draft.name) this.#field("name").text = named;
-    this.#tell("Posted.");
-    if (FIELDS[kind][0] && !this.#writing) this.#field(FIELDS[kind][0]).focus();
-  }
-
   get #writing() {
     const focused = document.activeElement;
     return this.#form.contains(focused) && focused !== this.#button;
@@ -122,13 +139,6 @@ export class Composer {
   /** @param {string} words @param {boolean} [bad] */
   #tell(words, bad = false) {
     tell(this.#note, words, bad);
-  }
-
-  /** @param {boolean} sending */
-  #busy(sending) {
-    this.#sending = sending;
-    setBusy(this.#button, sending);
-    say(this.#button, sending ? "Posting…" : "Post");
   }
 }
 

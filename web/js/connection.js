@@ -1,9 +1,8 @@
 // @ts-check
-// Owns the stream: opening it, noticing that it is dead, going on from the cursor.
-// It must never call the line live before a frame of that very line has arrived.
+// Owns following the wall: with the hub's own client, which shares one line with all other tabs, or without it,
+// should it not load. It must never show a post itself.
 
-import { Backoff } from "./backoff.js";
-import { nap } from "./nap.js";
+import { Stock } from "./stock.js";
 
 /**
  * @typedef {"connecting" | "live" | "reconnecting" | "stale" | "offline"} State
@@ -13,116 +12,69 @@ import { nap } from "./nap.js";
  * @property {(data: string) => void} onEvent
  * @property {(data: string) => void} onGap
  * @property {(state: State, nextTry?: number) => void} onState
+ *
+ * @typedef {import("../client/eventwall.js").Eventwall} Eventwall
  */
 
-// The hub ticks every 15 s of quiet: two ticks missed, and some grace.
-const SILENCE = 35_000;
+const CLIENT = "/eventwall.js";
+/** Where scripts need a policy (Trusted Types), that of the worker that holds the line has this one. */
+const POLICY = "eventwall";
+/** Milliseconds until a line that was refused for good is asked for again: the hub may be set otherwise by then. */
+const REFUSED = 30_000;
 
-export class Connection {
-  /** @type {EventSource | null} */
-  #source = null;
-  /** @type {State} */
-  #state = "connecting";
-  #cursor;
-  #hooks;
-  #backoff = new Backoff();
-  #watchdog = 0;
-  #heard = 0;
-
-  /**
-   * @param {string} cursor where the history page ended
-   * @param {Hooks} hooks
-   */
-  constructor(cursor, hooks) {
-    this.#cursor = cursor;
-    this.#hooks = hooks;
-    this.#open("connecting");
-    this.#watchSurroundings();
+/**
+ * @param {string} cursor where the history page ended
+ * @param {Hooks} hooks
+ */
+export async function follow(cursor, hooks) {
+  hooks.onState("connecting");
+  try {
+    const { Eventwall } = await import(CLIENT);
+    open((url) => new Eventwall(url, { share: true, worker: trusted }), cursor, hooks);
+  } catch {
+    new Stock(cursor, hooks);
   }
+}
 
-  /** @param {State} state what to call the line until it has spoken */
-  #open(state) {
-    this.#close();
-    this.#report(state);
-    const source = new EventSource(this.#hooks.url(this.#cursor));
-    this.#source = source;
-    this.#listen(source);
-    this.#heardSomething();
-  }
+/** The worker's script, as the page's policy wants it named. */
+const trusted = (() => {
+  /** @type {{ trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(url: string): string } } }} */
+  const { trustedTypes } = /** @type {any} */ (globalThis);
+  return trustedTypes?.createPolicy(POLICY, { createScriptURL: () => CLIENT }).createScriptURL("") ?? CLIENT;
+})();
 
-  #close() {
-    clearTimeout(this.#watchdog);
-    this.#source?.close();
-    this.#source = null;
-  }
+/**
+ * @param {(url: string) => Eventwall} make
+ * @param {string} cursor
+ * @param {Hooks} hooks
+ */
+function open(make, cursor, hooks) {
+  const source = make(hooks.url(cursor));
+  /** @param {string} name @param {(data: string) => void} use */
+  const on = (name, use) =>
+    source.addEventListener(name, (event) => use(/** @type {MessageEvent} */ (event).data));
+  for (const name of hooks.events) on(name, hooks.onEvent);
+  on("eventwall:gap", hooks.onGap);
+  let begun = false;
+  source.addEventListener("state", () => {
+    if (source.state === "closed") return later(() => open(make, source.lastEventId || cursor, hooks), hooks);
+    begun ||= source.state === "live";
+    hooks.onState(stateOf(source, begun), source.nextTry);
+  });
+}
 
-  /** @param {EventSource} source */
-  #listen(source) {
-    /** @param {string} name @param {(data: string) => void} use */
-    const on = (name, use) =>
-      source.addEventListener(name, (frame) => {
-        if (source !== this.#source) return;
-        this.#frame(frame.lastEventId);
-        use(frame.data);
-      });
-    for (const name of this.#hooks.events) on(name, this.#hooks.onEvent);
-    on("eventwall:gap", this.#hooks.onGap);
-    for (const name of ["eventwall:tick", "eventwall:live"]) on(name, () => {});
-    source.addEventListener("error", () => source === this.#source && this.#failed(source));
-  }
+/** @param {() => void} again @param {Hooks} hooks */
+function later(again, hooks) {
+  hooks.onState("reconnecting", Date.now() + REFUSED);
+  setTimeout(again, REFUSED);
+}
 
-  /** @param {string} id */
-  #frame(id) {
-    this.#cursor = id || this.#cursor;
-    this.#backoff.reset();
-    this.#heardSomething();
-    if (this.#state !== "live") this.#report("live");
-  }
-
-  #heardSomething() {
-    this.#heard = Date.now();
-    clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#silent(), SILENCE);
-  }
-
-  /** @param {EventSource} source */
-  #failed(source) {
-    // While CONNECTING the browser is already trying again, with its Last-Event-ID.
-    if (source.readyState === EventSource.CONNECTING) this.#report("reconnecting");
-    else void this.#retry();
-  }
-
-  async #retry() {
-    this.#close();
-    const wait = this.#backoff.next();
-    this.#report("reconnecting", Date.now() + wait);
-    await nap(wait);
-    this.#open("reconnecting");
-  }
-
-  // Silence on a line already known to be down is no news.
-  #silent() {
-    this.#open(this.#state === "reconnecting" ? "reconnecting" : "stale");
-  }
-
-  #watchSurroundings() {
-    // Without a source a nap is under way, and it wakes by itself.
-    addEventListener("offline", () => this.#source && void this.#retry());
-    addEventListener("online", () => this.#source && this.#state !== "live" && this.#open(this.#state));
-    addEventListener("pageshow", (event) => event.persisted && this.#source && this.#silent());
-    document.addEventListener("visibilitychange", () => this.#lookAgain());
-  }
-
-  // Timers sleep with the machine: a reader coming back must not wait for them.
-  #lookAgain() {
-    const silent = Date.now() - this.#heard > SILENCE;
-    const shaky = silent || this.#state !== "live";
-    if (document.visibilityState === "visible" && this.#source && shaky) this.#silent();
-  }
-
-  /** @param {State} state @param {number} [nextTry] */
-  #report(state, nextTry) {
-    this.#state = state;
-    this.#hooks.onState(state, nextTry);
-  }
+/**
+ * @param {Eventwall} source
+ * @param {boolean} begun it was live before
+ * @returns {State}
+ */
+function stateOf({ state }, begun) {
+  if (state === "live" || state === "stale" || state === "offline") return state;
+  return begun ? "reconnecting" : "connecting";
 }

@@ -4,13 +4,15 @@
 import { Backoff } from "./backoff.js";
 import { keepTrue } from "./clock.js";
 import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
+import { follow } from "./connection.js";
 import { byId } from "./dom.js";
 import { Empty } from "./empty.js";
 import * as history from "./history.js";
 import { nap } from "./nap.js";
 import { Older } from "./older.js";
+import { Outbox } from "./outbox.js";
 import { may, streamUrl } from "./page.js";
+import { Pending } from "./pending.js";
 import { KINDS } from "./post.js";
 import { Status } from "./status.js";
 import { Wall } from "./wall.js";
@@ -20,8 +22,8 @@ const status = new Status();
 const empty = new Empty();
 const wall = new Wall(changed);
 const older = new Older(loadOlder);
-if (may.has("post")) new Composer();
-else byId("compose", HTMLElement).hidden = true;
+const outbox = may.has("post") ? compose() : undefined;
+byId("compose", HTMLElement).hidden = !outbox;
 keepTrue(byId("posts", HTMLElement));
 void start();
 
@@ -29,13 +31,34 @@ async function start() {
   const { events, cursor, more, gap } = await firstPage();
   wall.addOlder(events, gap);
   if (events.length > 0) older.offer(more);
-  new Connection(cursor, {
+  await follow(cursor, {
     url: streamUrl,
     events: [...KINDS.keys()],
     onEvent: (data) => receive(readJson(data)),
     onGap: (data) => lose(readJson(data)),
-    onState: (state, nextTry) => status.show(state, nextTry),
+    onState: (state, nextTry) => {
+      status.show(state, nextTry);
+      if (state === "live") outbox?.wake();
+    },
   });
+}
+
+/** What is written goes from the form to the outbox, and is shown on its way. */
+function compose() {
+  const composer = new Composer((kind, draft) => box.add(kind, draft));
+  const pending = new Pending({
+    onDiscard: (key) => box.discard(key),
+    onEdit: (parcel) => {
+      box.discard(parcel.key);
+      composer.edit(parcel);
+    },
+  });
+  const box = new Outbox({
+    onChange: (parcels) => pending.show(parcels.filter(({ id = "" }) => !wall.has(id))),
+    onSent: (parcel, body) => composer.sent(parcel, body),
+    onRefused: (parcel, answer) => composer.refused(parcel, answer),
+  });
+  return box;
 }
 
 /** A server that is down is waited for, and said to be down. */
@@ -68,7 +91,9 @@ async function loadOlder() {
 
 /** @param {unknown} event */
 function receive(event) {
-  if (isWireEvent(event)) wall.arrive(event);
+  if (!isWireEvent(event)) return;
+  wall.arrive(event);
+  outbox?.arrived(event.id);
 }
 
 /** @param {unknown} gap */

@@ -44,6 +44,11 @@ export class Wall {
     return this.#feed.empty && this.#held.empty;
   }
 
+  /** Whether a post is here, shown or waiting to be. @param {string} id */
+  has(id) {
+    return this.#ids.has(id);
+  }
+
   /** The id from which older posts go on. */
   get oldest() {
     return this.#oldest || this.#feed.oldest;

@@ -48,7 +48,7 @@ pub use drain::Drain;
 pub use guard::is_own;
 pub use html::{escape, html_page};
 pub use problem::{Problem, append_problem};
-pub use publish::media_type;
+pub use publish::{idempotency_key, media_type};
 pub use query::decode;
 pub use routes::{App, finish, routes};
 pub use settings::{Limits, Settings};

@@ -1,5 +1,5 @@
 //! `POST /walls/{wall}/posts`: a visitor's command becomes an event, stamped with the author
-//! that the cookie names.
+//! that the cookie names. With an `Idempotency-Key` a repeat is the same post, not another.
 
 use std::sync::Arc;
 
@@ -8,8 +8,10 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_log::{AppendOptions, NewEvent, Topic};
-use eventwall_server::{Client, Problem, append_problem, collect_body, is_own, media_type};
+use eventwall_log::{AppendOptions, IdempotencyKey, NewEvent, Topic};
+use eventwall_server::{
+    Client, Problem, append_problem, collect_body, idempotency_key, is_own, media_type,
+};
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
 
@@ -38,7 +40,8 @@ pub(crate) async fn post(
     if let Some(name) = command.new_name().map_err(field_problem)? {
         name.clone_into(&mut visitor.name);
     }
-    let id = publish(&wall, topic, &command, &visitor).await?;
+    let key = idempotency_key(&parts.headers, &visitor.id)?;
+    let id = publish(&wall, topic, &command, &visitor, key).await?;
     let answer = json!({ "id": id, "name": visitor.name });
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     let mut response = (StatusCode::CREATED, head, answer.to_string()).into_response();
@@ -51,12 +54,14 @@ async fn publish(
     topic: Topic,
     command: &Command,
     visitor: &Visitor,
+    key: Option<IdempotencyKey>,
 ) -> Result<String, Problem> {
     let post = command.post(&visitor.name).map_err(field_problem)?;
     let mut event = NewEvent::new(topic, post.data);
     event.event = post.event.map(Into::into);
     event.by = Some(visitor.id.clone().into());
-    let appended = wall.app.hub.publish(event.into(), AppendOptions::default()).await;
+    let options = AppendOptions { key, ..AppendOptions::default() };
+    let appended = wall.app.hub.publish(event.into(), options).await;
     let appended = appended.map_err(|error| append_problem(&error))?;
     Ok(appended.ids.first().map(ToString::to_string).unwrap_or_default())
 }

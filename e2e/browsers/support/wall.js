@@ -101,6 +101,16 @@ export class WallPage {
     );
   }
 
+  /** Posts on their way, oldest first: what becomes of each, and what it says. */
+  pending() {
+    return this.page.$$eval(".pending-item", (items) =>
+      items.reverse().map((item) => {
+        const words = item.querySelector(".post-text, .post-place")?.textContent;
+        return `${/** @type {HTMLElement} */ (item).dataset.stage} ${words}`;
+      }),
+    );
+  }
+
   async ids() {
     return (await this.posts()).map(({ id }) => id);
   }

@@ -228,7 +228,7 @@ fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
 }
 
 fn options(headers: &HeaderMap) -> Result<AppendOptions, Problem> {
-    let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
+    let key = idempotency_key(headers, "")?;
     let if_match = headers.get(header::IF_MATCH).map(if_match).transpose()?;
     let if_none = headers.get(header::IF_NONE_MATCH).map(if_none_match).transpose()?;
     if if_match.is_some() && if_none.is_some() {
@@ -238,14 +238,22 @@ fn options(headers: &HeaderMap) -> Result<AppendOptions, Problem> {
     Ok(AppendOptions { key, expected_last: if_match.or(if_none) })
 }
 
-fn idempotency_key(value: &HeaderValue) -> Result<IdempotencyKey, Problem> {
+/// The key of a request, if it has one, for a publisher of that scope.
+///
+/// # Errors
+/// `400` for what is no key.
+pub fn idempotency_key(
+    headers: &HeaderMap,
+    scope: &str,
+) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().map(str::trim).filter(|key| !key.is_empty());
     let key = key.filter(|key| key.len() <= MAX_KEY_BYTES).ok_or_else(|| {
         Problem::bad_request(format!(
             "Idempotency-Key must be 1 to {MAX_KEY_BYTES} visible ASCII characters"
         ))
     })?;
-    Ok(IdempotencyKey { scope: "".into(), key: key.into() })
+    Ok(Some(IdempotencyKey { scope: scope.into(), key: key.into() }))
 }
 
 /// An event id, with or without the quotes of an entity tag.
