@@ -409,3 +409,41 @@ fn what_others_publish_to_the_stream_is_an_event() {
     let page = get_json(node.addr, "/topics/builds/main?last=1");
     assert_eq!(page["events"][0]["data"], "is red");
 }
+
+#[test]
+fn what_became_of_posts_is_the_same_on_both_nodes() {
+    let nats = one_server(NatsVersion::Newest);
+    let (one, two) = (node(&nats), node(&nats));
+    let page = get(one.addr, "/walls/test", &[]);
+    let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap();
+    let headers = ["Content-Type: application/json", &format!("Cookie: {cookie}")];
+    let body = |msg: &str| format!(r#"{{"kind":"status","msg":"{msg}"}}"#);
+    let mut ids = Vec::new();
+    for i in 0..120 {
+        // The cookie is good on every node.
+        let node = if i % 2 == 0 { &one } else { &two };
+        let posted = send(node, "POST", "/walls/test/posts", &headers, &body(&format!("post {i}")));
+        assert_eq!(posted.status, 201, "{}", posted.text());
+        ids.push(posted.json()["id"].as_str().unwrap().to_owned());
+    }
+    for (i, id) in ids.iter().enumerate().step_by(3) {
+        let target = format!("/walls/test/posts/{id}");
+        let (method, wanted) = if i % 2 == 0 { ("PUT", 201) } else { ("DELETE", 204) };
+        let done = send(&two, method, &target, &headers, &body("changed"));
+        assert_eq!(done.status, wanted, "{}", done.text());
+    }
+    let whole = |server: &Server| {
+        let mut page = get_json(server.addr, "/walls/test/posts?count=200");
+        page.as_object_mut().unwrap().remove("cursor");
+        page
+    };
+    until("both nodes have the same", || {
+        let (one, two) = (whole(&one), whole(&two));
+        one == two && one["counts"]["posts"] == 100
+    });
+    // And so has a third, which was not there.
+    let third = node(&nats);
+    until("a new node has it, too", || whole(&third) == whole(&one));
+    let older = format!("/walls/test/posts?before={}&count=60", ids[60]);
+    assert_eq!(get_json(third.addr, &older)["events"], get_json(one.addr, &older)["events"]);
+}

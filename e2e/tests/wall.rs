@@ -1,7 +1,7 @@
 //! The wall over raw sockets: its page, its files, its visitors' posts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use eventwall_testkit::{Server, get, get_json, request};
+use eventwall_testkit::{Server, get, get_json, request, until};
 
 #[test]
 fn the_wall_takes_posts_from_its_visitors_only() {
@@ -62,4 +62,158 @@ fn the_pages_files_are_kept_for_ever_under_their_hash() {
     assert_eq!(file.header("content-type"), Some("text/javascript; charset=utf-8"));
     let old = script.replacen("/assets/", "/assets/0", 1);
     assert_eq!(get(server.addr, &old, &[]).status, 404);
+}
+
+/// A visitor with the cookie that a first visit gave.
+struct Visitor {
+    server: std::net::SocketAddr,
+    cookie: String,
+}
+
+impl Visitor {
+    fn come(server: std::net::SocketAddr) -> Self {
+        let page = get(server, "/walls/test", &[]);
+        let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap();
+        Self { server, cookie: format!("Cookie: {cookie}") }
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        target: &str,
+        key: &str,
+        body: &str,
+    ) -> eventwall_testkit::Response {
+        let key = format!("Idempotency-Key: {key}");
+        let headers = ["Content-Type: application/json", &self.cookie, &key];
+        request(self.server, method, target, &headers, body.as_bytes())
+    }
+
+    fn post(&self, key: &str, msg: &str) -> String {
+        let body = format!(r#"{{"kind":"status","msg":"{msg}"}}"#);
+        let posted = self.send("POST", "/walls/test/posts", key, &body);
+        assert_eq!(posted.status, 201, "{}", posted.text());
+        posted.json()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What the wall's posts say, oldest first.
+fn says(server: std::net::SocketAddr, query: &str) -> Vec<String> {
+    let page = get_json(server, &format!("/walls/test/posts?{query}"));
+    let text = |event: &serde_json::Value| {
+        let data = event["data"].as_str().unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap_or(data.into());
+        data["msg"].as_str().map_or_else(|| data.to_string(), Into::into)
+    };
+    page["events"].as_array().unwrap().iter().map(text).collect()
+}
+
+#[test]
+fn a_post_is_sent_once_and_changed_and_removed_by_its_author_alone() {
+    let mut server = Server::start();
+    let (author, other) = (Visitor::come(server.addr), Visitor::come(server.addr));
+    let first = author.post("k1", "frist");
+    assert_eq!(author.post("k1", "frist"), first, "a repeat is the same post");
+    let second = other.post("k2", "second");
+    let third = author.post("k3", "third");
+    let mine = format!("/walls/test/posts/{first}");
+    let edit = r#"{"kind":"status","msg":"first"}"#;
+    assert_eq!(other.send("PUT", &mine, "k4", edit).status, 403);
+    assert_eq!(other.send("DELETE", &mine, "k5", "").status, 403);
+    assert_eq!(author.send("PUT", &mine, "k6", edit).status, 201);
+    assert_eq!(author.send("PUT", &mine, "k7", r#"{"kind":"status","msg":" "}"#).status, 422);
+    assert_eq!(author.send("PUT", "/walls/other/posts/abc-1", "k8", edit).status, 404);
+    assert_eq!(author.send("PUT", "/walls/test/posts/nonsense", "k9", edit).status, 400);
+    let theirs = format!("/walls/test/posts/{third}");
+    assert_eq!(author.send("DELETE", &theirs, "k10", "").status, 204);
+    assert_eq!(author.send("DELETE", &theirs, "k11", "").status, 404, "it is gone");
+    // Nobody else can write what only the wall says.
+    let forged =
+        request(server.addr, "POST", "/topics/walls/test?event=eventwall:remove", &[], b"{}");
+    assert_eq!(forged.status, 400);
+
+    let expected = ["first", "second"];
+    for restart in [false, true] {
+        if restart {
+            server.kill();
+            server.restart();
+        }
+        assert_eq!(says(server.addr, ""), expected);
+        assert_eq!(says(server.addr, &format!("before={second}")), ["first"]);
+        assert_eq!(says(server.addr, "count=1"), ["second"]);
+        let page = get_json(server.addr, "/walls/test/posts");
+        assert_eq!((&page["counts"]["posts"], &page["more"]), (&2.into(), &false.into()));
+        assert_eq!(
+            (&page["events"][0]["edited"], page["events"][1].get("edited")),
+            (&true.into(), None)
+        );
+        let html = get(server.addr, "/walls/test", &[]).text();
+        assert!(html.contains(">first</p>") && html.contains("2 posts"), "{html}");
+        assert!(!html.contains("frist") && !html.contains("third"));
+    }
+    assert_eq!(get(server.addr, "/walls/test/posts?count=0", &[]).status, 400);
+    assert_eq!(get(server.addr, "/walls/test/posts?before=x", &[]).status, 400);
+}
+
+#[test]
+fn a_wall_of_many_posts_is_folded_once_and_kept() {
+    let mut server = Server::start();
+    let lines: String = (0..10_000).map(|i| format!("{{\"data\":\"post {i}\"}}\n")).collect();
+    for _ in 0..2 {
+        let ndjson = ["Content-Type: application/x-ndjson"];
+        let sent = request(server.addr, "POST", "/topics/walls/test", &ndjson, lines.as_bytes());
+        assert_eq!(sent.status, 201);
+    }
+    let count = |server: &Server| {
+        get_json(server.addr, "/walls/test/posts?count=1")["counts"]["posts"].clone()
+    };
+    until("the fold", || count(&server) == 20_000);
+    let state = server.data().join("state");
+    let kept = || {
+        std::fs::read_dir(&state)
+            .unwrap()
+            .flatten()
+            .any(|file| file.file_name().to_string_lossy().starts_with("wall-"))
+    };
+    until("a checkpoint", kept);
+    server.kill();
+    server.restart();
+    assert_eq!(request(server.addr, "POST", "/topics/walls/test", &[], b"one more").status, 201);
+    until("the fold", || count(&server) == 20_001);
+    let oldest = get_json(server.addr, "/walls/test/posts?count=1")["events"][0]["id"].clone();
+    let before = format!("/walls/test/posts?count=200&before={}", oldest.as_str().unwrap());
+    let page = get_json(server.addr, &before);
+    assert_eq!(page["events"].as_array().unwrap().len(), 200);
+    assert_eq!((&page["events"][199]["data"], &page["more"]), (&"post 9999".into(), &true.into()));
+}
+
+#[test]
+fn every_view_is_in_the_readers_language_and_asks_nobody_else() {
+    let server = Server::start();
+    let german = ["Accept-Language: fr;q=0.5, de-CH"];
+    for (target, words) in [
+        ("/walls/test", "Zu den Beiträgen"),
+        ("/walls/test/screen", "Schreib von deinem Telefon"),
+        ("/walls/test/embed", "Wand öffnen"),
+        ("/walls/test/poster", "Schau hoch."),
+    ] {
+        let page = get(server.addr, target, &german);
+        assert_eq!(page.status, 200);
+        let html = page.text();
+        assert!(html.contains(words) && html.contains("<html lang=\"de\""), "{target}: {html}");
+        let policy = page.header("content-security-policy").unwrap();
+        let framed = policy.ends_with("frame-ancestors *");
+        assert_eq!(framed, target.ends_with("embed"), "{target}: {policy}");
+        assert_eq!(page.header("x-frame-options").is_none(), framed);
+        // What is shown to be copied is no part of the page.
+        let html = html.replace("&lt;iframe src=\"", "");
+        for part in html.split("src=\"").chain(html.split("<link ")).skip(1) {
+            assert!(!part.starts_with("http"), "{target} loads {part}");
+        }
+    }
+    let manifest = get_json(server.addr, "/walls/test/manifest.webmanifest");
+    assert_eq!(manifest["start_url"], "/walls/test");
+    for icon in manifest["icons"].as_array().unwrap() {
+        assert_eq!(get(server.addr, icon["src"].as_str().unwrap(), &[]).status, 200, "{icon}");
+    }
 }

@@ -77,7 +77,7 @@ export class EventSource extends EventTarget {
   #silent = false;
   #asleep = false;
   #hurry = false;
-  /** Ends the request, or the wait for the next. @type {(why?: string) => void} */
+  /** Ends the request, or the wait for the next. @type {(why?: string, _?: unknown) => void} */
   #interrupt = () => {};
   /** @protected ends its listening to the page */
   _page = new AbortController();
@@ -151,9 +151,7 @@ export class EventSource extends EventTarget {
 
   /** @protected a line that rests is put aside, and taken up again at its end @param {boolean} rests */
   _rest(rests) {
-    this.#asleep = rests;
-    if (rests) this.#interrupt("it rests");
-    else this._wake();
+    if (rests !== this.#asleep) this.#interrupt("it rests", (this.#asleep = rests));
   }
 
   /** A wait for the next try ends, unless the server wants it; a dead line is noticed */
@@ -165,7 +163,9 @@ export class EventSource extends EventTarget {
   async #run() {
     while (this.readyState !== 2) {
       while (this._ready) await this._ready;
-      const outcome = await this.#attempt();
+      // A line that was closed or put aside meanwhile is not begun.
+      if (this.readyState === 2) return;
+      const outcome = this.#asleep ? { heard: true } : await this.#attempt();
       if (this.readyState === 2) return;
       if (!outcome.fatal && this._goesOn(outcome)) continue;
       this.reason = outcome.why ?? "";
@@ -194,6 +194,7 @@ export class EventSource extends EventTarget {
       };
     });
     gone.catch(() => {});
+    this.nextTry = undefined;
     this.#asked = this.#heard = Date.now();
     this.#silence = this.#options.patience ?? 30_000;
     this.#silent = this.#hurry = false;
@@ -305,14 +306,16 @@ export class EventSource extends EventTarget {
     const least = Math.max(200, this.#retry, after);
     const more = heard ? least / 5 : Math.min(30_000, least * 2 ** (this.#failures - 1));
     const ms = this.#hurry ? 0 : Math.min(MAX, least + more * Math.random());
+    this.#hurry = false;
     this.#firm = after;
     this.nextTry = Date.now() + ms;
     const woken = this.#sleep(ms);
     this.#show(globalThis.navigator?.onLine === false ? "offline" : this.#asleep ? "paused" : this.#silent ? "stale" : "connecting");
     if (this.readyState === 0) this.#tell("error");
     await woken;
-    while (this.#asleep && this.readyState !== 2) await this.#sleep(MAX);
-    this.nextTry = undefined;
+    // What the server wants is waited for, though the page may come back before.
+    const left = () => (this.#asleep ? MAX : after && !this.#hurry ? Number(this.nextTry) - Date.now() : 0);
+    while (this.readyState !== 2 && left() > 0) await this.#sleep(left());
   }
 
   /** Until then, or until it is interrupted. @param {number} ms */

@@ -62,6 +62,7 @@ export class Eventwall extends Ladder {
   close() {
     super.close();
     this.#sharing?.leave();
+    this.#sharing = undefined;
   }
 
   restart() {
@@ -94,20 +95,24 @@ export class Eventwall extends Ladder {
     look();
   }
 
-  /** For {@link Sharing}: the line of its own ends, and others speak in its place. */
-  _park() {
+  /**
+   * For {@link Sharing}: the line of its own ends, and others speak in its place.
+   * @param {boolean} live who are past all that was
+   */
+  _park(live) {
     this._ready ??= new Promise((resume) => {
       this._resume = () => resume((this._ready = undefined));
     });
     super.restart();
-    if (this.#awaitsLive) this._take({ type: "eventwall:live", data: "", lastEventId: this._cursor }, true);
+    if (live) this._take({ type: "eventwall:live", data: "", lastEventId: this._cursor }, true);
   }
 
   /** For {@link Sharing}. @param {Status} status */
   _mirror(status) {
     const { readyState, state, nextTry } = this;
     // One that only begins is no trouble.
-    if (!status.readyState && !status.reason) return;
+    if (readyState === 2 || (!status.readyState && !status.reason)) return;
+    if (!status.readyState) this.#awaitsLive = true;
     Object.assign(this, status);
     if (state !== this.state || nextTry !== this.nextTry) this.dispatchEvent(new Event("state"));
     if (readyState !== this.readyState) this.dispatchEvent(new Event(this.readyState ? "open" : "error"));
@@ -115,33 +120,37 @@ export class Eventwall extends Ladder {
 
   /** For {@link Sharing}. @param {Frame} frame @param {boolean} mine */
   _take(frame, mine) {
+    if (frame.type === "eventwall:live" && !this.#awaitsLive) return;
     // One without an id is told with the last, as on any line.
     const lastEventId = frame.bare ? this.lastEventId : frame.lastEventId;
     if (!mine) this._cursor = lastEventId;
-    else if (this.readyState !== 2) super._deliver({ ...frame, lastEventId }, new URL(this.url).origin);
+    else if (this.readyState !== 2) this.#tell({ ...frame, lastEventId }, new URL(this.url).origin);
   }
 
   /** @override @param {string} target @param {boolean} beside */
   _url(target, beside) {
     const own = new URL(this.url).searchParams;
-    if (!beside) {
-      this.#awaitsLive = Boolean(this._cursor) || STARTS.some((start) => own.has(start));
-      this._confirmed = false;
-    }
+    if (!beside) this.#awaitsLive = Boolean(this._cursor) || STARTS.some((start) => own.has(start));
     return super._url(target, beside);
   }
 
   /** @override @param {Outcome} outcome */
   _goesOn(outcome) {
+    this._confirmed = false;
     return Boolean(this._ready) || super._goesOn(outcome);
   }
 
   /** @override @param {Frame} frame @param {string} origin */
   _deliver(frame, origin) {
-    if (frame.type === "eventwall:live") this.#awaitsLive = false;
     this._confirmed = true;
-    super._deliver(frame, origin);
+    this.#tell(frame, origin);
     this.#sharing?.advance();
+  }
+
+  /** @param {Frame} frame @param {string} origin */
+  #tell(frame, origin) {
+    if (frame.type === "eventwall:live") this.#awaitsLive = false;
+    super._deliver(frame, origin);
   }
 
   /** @override @param {Event} event */

@@ -113,7 +113,7 @@ export class Ladder extends EventSource {
     }
     clearTimeout(late);
     line.abort();
-    if (this.readyState === 2) return;
+    if (this.readyState === 2 || this._ready) return;
     if (this.#climbed) this.restart();
     else this.#climbLater();
   }

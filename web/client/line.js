@@ -40,6 +40,9 @@ export const lineOf = (key) => JSON.parse(key.slice(PREFIX.length));
 /** Positions grow along a log, from epoch to epoch, too; NaN for what is no id of a hub. @param {string} id */
 export const position = (id) => Number(/^\w+-(\d+)$/.exec(id)?.[1]);
 
+/** Whether it tells of a log that knows nothing of the ids before. @param {{ type: string, data: string }} frame */
+export const isForeign = ({ type, data }) => type === "eventwall:gap" && !data.includes('"expired"');
+
 /** Whether a topic or pattern stands for that topic. @param {string} pattern @param {string} topic */
 export function covers(pattern, topic) {
   const [wanted, segments] = [pattern.split("/"), topic.split("/")];

@@ -4,7 +4,7 @@
 // It lives in a SharedWorker or in one of the pages, and ends with it at any moment: nothing depends on its last word.
 
 import { Ladder } from "./ladder.js";
-import { lineOf, position } from "./line.js";
+import { isForeign, lineOf, position } from "./line.js";
 
 /**
  * @typedef {import("./decoder.js").Decoded & { bare?: boolean }} Frame `bare`: it is ephemeral, and has no id
@@ -27,11 +27,13 @@ export class Relay {
   #upstream;
   /** @type {Frame[]} */
   #batch = [];
-  /** It was down, and what its members missed has not come yet. */
-  #down = false;
+  /** It is past all that was when it began. */
+  #live = false;
+  /** The hub knew nothing of where it began. */
+  #lost = false;
   #end = new AbortController();
-  /** @type {((token: string) => void) | undefined} */
-  #answer;
+  /** @type {((token: string) => void)[]} */
+  #answers = [];
 
   /** @param {string} key the line's name */
   constructor(key) {
@@ -53,7 +55,7 @@ export class Relay {
   #hear({ type, from, topics, cursor, token }) {
     if (type === "join") this.#join(from, topics, cursor);
     if (type === "leave") this.#drop(from);
-    if (type === "token") this.#answer?.(token);
+    if (type === "token") for (const answer of this.#answers.splice(0)) answer(token);
     if (type === "ping") this.#say({ type: "line", line: this.#status });
     if (type === "wake") this.#upstream?._wake();
   }
@@ -64,6 +66,8 @@ export class Relay {
     const { signal } = this.#end;
     if (!this.#members.has(from)) navigator.locks?.request(from, { signal }, () => this.#drop(from)).catch(() => {});
     this.#members.set(from, { topics, cursor });
+    // Its page may have heard of the hub just now.
+    this.#upstream?._wake();
     this.#tune();
   }
 
@@ -86,7 +90,8 @@ export class Relay {
     if (!topics.length) return this.#hangUp();
     this.#upstream ??= this.#call(topics, members.map(({ cursor }) => cursor).sort((a, b) => position(a) - position(b))[0]);
     this.#upstream.retune(topics);
-    this.#say({ type: "welcome", to: [...this.#members.keys()], cursor: this.#upstream.lastEventId, line: this.#status });
+    const [cursor, live, lost] = [this.#upstream.lastEventId, this.#live, this.#lost];
+    this.#say({ type: "welcome", to: [...this.#members.keys()], cursor, live, lost, line: this.#status });
   }
 
   /** @param {string[]} topics @param {string | undefined} lastEventId */
@@ -95,6 +100,7 @@ export class Relay {
     const token = asks ? () => this.#ask() : undefined;
     const upstream = new Upstream(url, { ...options, token, lastEventId }, topics, (frame) => this.#take(frame));
     upstream.addEventListener("state", () => upstream === this.#upstream && this.#tell());
+    this.#live = this.#lost = false;
     return upstream;
   }
 
@@ -105,7 +111,7 @@ export class Relay {
   }
 
   #tell() {
-    this.#down ||= this.#upstream?.state !== "live";
+    this.#live &&= this.#upstream?.state === "live";
     if (this.#upstream?.readyState !== 2) return this.#say({ type: "line", line: this.#status });
     // Why it was refused each of them finds out for itself.
     this.#members.clear();
@@ -119,11 +125,8 @@ export class Relay {
 
   /** @param {Frame} frame */
   #take(frame) {
-    if (frame.type === "eventwall:live") {
-      // Its members had theirs, unless they missed something while the line was down.
-      if (!this.#down) return;
-      this.#down = false;
-    }
+    if (frame.type === "eventwall:live") this.#live = true;
+    if (isForeign(frame)) this.#lost = true;
     if (this.#batch.push(frame) > 1) return;
     queueMicrotask(() => this.#say({ type: "events", events: this.#batch.splice(0) }));
   }
@@ -131,7 +134,7 @@ export class Relay {
   /** Whoever has a token; the try takes no longer than any. @returns {Promise<string>} */
   #ask() {
     this.#say({ type: "ask" });
-    return new Promise((resolve) => (this.#answer = resolve));
+    return new Promise((resolve) => void this.#answers.push(resolve));
   }
 
   /** @param {object} message */

@@ -3,17 +3,20 @@
 // over the channel joins on to the page's own line without a seam. It never asks the network for anything: as
 // long as there is any doubt, the page's own line does.
 
-import { covers, position } from "./line.js";
+import { covers, isForeign, position } from "./line.js";
 import { name, Relay } from "./relay.js";
 
 /**
  * @typedef {import("./relay.js").Frame} Frame
  * @typedef {import("./relay.js").Status} Status
  *
+ * @typedef {{ lead: string, cursor: string, live: boolean, lost: boolean, line: Status }} Welcome
+ *
  * @typedef {object} Own the page's own line
  * @property {string} lastEventId
+ * @property {number} readyState
  * @property {boolean} _confirmed whether the hub has answered it since it last began
- * @property {() => void} _park it ends, and others speak in its place
+ * @property {(live: boolean) => void} _park it ends, and others speak in its place
  * @property {() => void} _resume it goes on from its cursor
  * @property {(status: Status) => void} _mirror
  * @property {(frame: Frame, mine: boolean) => void} _take
@@ -29,7 +32,7 @@ const MISSES = 3;
 const MOST_WAITING = 10_000;
 
 export class Sharing {
-  #id = name();
+  #id = "";
   #key;
   #topics;
   #worker;
@@ -37,8 +40,8 @@ export class Sharing {
   /** @type {BroadcastChannel | undefined} */
   #channel;
   #leader = "";
-  /** From where on the leader tells everything. */
-  #from = "";
+  /** From its cursor on the leader tells everything. @type {Welcome} */
+  #welcome = /** @type {any} */ ({});
   /** Whether what its page gets comes from the leader. */
   shared = false;
   /** @type {Frame[]} */
@@ -89,6 +92,7 @@ export class Sharing {
   }
 
   #enter() {
+    this.#id = name();
     this.#channel = new BroadcastChannel(this.#key);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#dog = setInterval(() => this.#look(), LOOK);
@@ -103,6 +107,7 @@ export class Sharing {
   #join(_) {
     this.#waiting = [];
     this.#leader = "";
+    this.shared = false;
     this.#post({ type: "join", topics: this.#topics, cursor: this.#own.lastEventId });
   }
 
@@ -120,19 +125,25 @@ export class Sharing {
     if ((this.#resign && !steal) || !this.#channel) return;
     this.#resign?.();
     const waits = new AbortController();
-    this.#resign = () => waits.abort();
-    void lead(this.#key, waits.signal, steal);
+    const resign = (this.#resign = () => waits.abort());
+    void lead(this.#key, waits.signal, steal).then(() => {
+      if (this.#resign === resign) this.#resign = undefined;
+    });
   }
 
   /** @param {any} message */
-  #hear({ type, lead, to, cursor, line, events }) {
+  #hear(message) {
+    const { type, lead, to, line, events } = message;
     if (type === "lead") return this.#follow();
-    if (type === "welcome" && !this.#leader && to.includes(this.#id)) this.#begin(lead, cursor, line);
+    if (type === "welcome" && !this.#leader && to.includes(this.#id)) this.#begin(message);
     if (lead !== this.#leader) return;
     this.#heard = Date.now();
     this.#misses = 0;
     if (type === "events") for (const frame of events) this.#take(frame);
-    if (type === "line" && this.shared) this.#own._mirror(line);
+    if (type === "line") {
+      this.#welcome.line = line;
+      if (this.#settle()) this.#own._mirror(line);
+    }
     // What all want together is refused: from now on each has its own line.
     if (type === "over") {
       this.#key = "";
@@ -144,45 +155,52 @@ export class Sharing {
 
   /** There is a new leader, and so the last one is gone. */
   #follow() {
-    this.shared = false;
     this.#misses = 0;
     this.#join();
   }
 
-  /** @param {string} leader @param {string} from @param {Status} status */
-  #begin(leader, from, status) {
-    this.#leader = leader;
-    this.#from = from;
+  /** @param {Welcome} welcome */
+  #begin(welcome) {
+    this.#leader = welcome.lead;
+    this.#welcome = welcome;
     this.#queue();
-    if (this.#settle()) this.#own._mirror(status);
+    if (this.#settle()) this.#own._mirror(welcome.line);
     else this.#own._resume();
   }
 
   /** Whether all that the page has not seen comes over the channel. */
   #settle() {
-    const { lastEventId } = this.#own;
     if (this.shared) return true;
+    const { cursor, live, lost, line } = this.#welcome;
+    const { lastEventId, readyState, _confirmed } = this.#own;
     // Of another epoch an id says nothing, unless the hub knows it.
-    const known = lastEventId.split("-")[0] === this.#from.split("-")[0] || this.#own._confirmed;
-    if (!known || !(position(lastEventId) >= position(this.#from))) return false;
+    const known = _confirmed || (!lost && lastEventId.split("-")[0] === cursor.split("-")[0]);
+    // Nor is a line that is well given up for one in trouble.
+    const better = readyState && !line.readyState && line.reason;
+    if (!known || better || !(position(lastEventId) >= position(cursor))) return false;
     this.shared = true;
-    this.#own._park();
+    this.#own._park(live);
     for (const frame of this.#waiting.splice(0)) this.#take(frame);
-    return true;
+    return this.shared;
   }
 
   /** @param {Frame} frame */
   #take(frame) {
-    const lost = frame.type === "eventwall:gap" && !frame.data.includes('"expired"');
+    const { type, data, topic } = frame;
+    const lost = isForeign(frame);
     if (!this.shared) {
       // What came before says nothing any more.
-      if (lost || this.#waiting.push(frame) > MOST_WAITING) this.#join();
+      if (lost || (!frame.bare && this.#waiting.push(frame) > MOST_WAITING)) this.#join();
       return;
     }
-    const ahead = position(frame.lastEventId) - position(this.#own.lastEventId);
-    const isNew = frame.bare || lost || ahead > 0 || (ahead === 0 && /^eventwall:[tl]/.test(frame.type));
-    const { topic } = frame;
-    if (isNew) this.#own._take(frame, topic === undefined || this.#topics.some((wanted) => covers(wanted, topic)));
+    const here = position(this.#own.lastEventId);
+    const ahead = position(frame.lastEventId) - here;
+    const gap = type === "eventwall:gap" && JSON.parse(data);
+    // Of a gap it counts how far it reaches, of what marks a place that it is not behind.
+    const isNew = gap ? lost || position(gap.through ?? gap.resumed) > here : ahead > 0 || (ahead === 0 && /^eventwall:[tl]/.test(type));
+    if (!isNew && !frame.bare) return;
+    const bare = frame.bare || (ahead < 0 && !lost);
+    this.#own._take({ ...frame, bare }, topic === undefined || this.#topics.some((wanted) => covers(wanted, topic)));
   }
 
   #look() {

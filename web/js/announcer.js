@@ -2,6 +2,7 @@
 // Owns what screen readers hear about arriving posts: a count now and then, never each post.
 
 import { byId } from "./dom.js";
+import { sayCount } from "./words.js";
 
 const PAUSE = 5_000;
 
@@ -18,7 +19,7 @@ export class Announcer {
   }
 
   #speak() {
-    this.#region.textContent = this.#count === 1 ? "1 new post" : `${this.#count} new posts`;
+    this.#region.textContent = sayCount("new", this.#count);
     this.#count = 0;
     this.#timer = 0;
   }

@@ -1,14 +1,16 @@
 // @ts-check
 // Owns how times read and keeps them true while the page is open; never starts a second timer.
 
+import { language, say } from "./words.js";
+
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const REFRESH = 10_000;
 
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
-const thisYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long" });
-const otherYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
+const full = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
+const thisYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "long" });
+const otherYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "long", year: "numeric" });
 
 /**
  * @param {Date} then
@@ -17,12 +19,12 @@ const otherYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "l
 export function relative(then, now) {
   const age = now.getTime() - then.getTime();
   // A server clock ahead of ours must not put posts in the future.
-  if (age < 45_000) return "just now";
-  if (age < HOUR - MINUTE / 2) return `${Math.max(1, Math.round(age / MINUTE))} min ago`;
+  if (age < 45_000) return say("now");
+  if (age < HOUR - MINUTE / 2) return say("minutes", { count: Math.max(1, Math.round(age / MINUTE)) });
   const days = midnightsBetween(then, now);
-  if (days === 0 || age < 8 * HOUR) return `${Math.max(1, Math.floor(age / HOUR))} h ago`;
-  if (days === 1) return "yesterday";
-  if (days < 7) return `${days} days ago`;
+  if (days === 0 || age < 8 * HOUR) return say("hours", { count: Math.max(1, Math.floor(age / HOUR)) });
+  if (days === 1) return say("yesterday");
+  if (days < 7) return say("days", { count: days });
   return (then.getFullYear() === now.getFullYear() ? thisYear : otherYear).format(then);
 }
 

@@ -2,11 +2,13 @@
 // Owns writing a post: what is written is kept over reloads until it goes to the outbox, and comes back from there
 // if it has to be mended. It never shows a post.
 
-import { byId, tell } from "./dom.js";
+import { byId, say, tell } from "./dom.js";
 import { complaints, FIELDS, LIMITS } from "./draft.js";
 import { Field } from "./field.js";
 import * as notebook from "./notebook.js";
-import { isRecord, problemOf, reasonOf } from "./wire.js";
+import { postUrl } from "./own.js";
+import { ask, isRecord, problemOf, reasonOf } from "./wire.js";
+import { say as words } from "./words.js";
 
 /**
  * @typedef {import("./draft.js").Complaint} Complaint
@@ -26,6 +28,9 @@ export class Composer {
   #note = byId("composer-note", HTMLElement);
   #fields = fieldsByName();
   #post;
+  #bar = byId("editing", HTMLElement);
+  /** The post that is changed; none: a new one is written. */
+  #changing = "";
 
   /** @param {(kind: DraftKind, draft: Draft) => void} post */
   constructor(post) {
@@ -39,6 +44,7 @@ export class Composer {
     this.#form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
+    byId("cancel-edit", HTMLElement).addEventListener("click", () => this.#endChanging());
     const kept = notebook.kept();
     if (kept) this.#write(kept.kind, kept.draft);
     else this.#showKind();
@@ -48,7 +54,7 @@ export class Composer {
   sent({ draft }, body) {
     const named = isRecord(body) && typeof body.name === "string" ? body.name : "";
     if (named && this.#field("name").text === draft.name) this.#field("name").text = named;
-    this.#tell("Posted.");
+    this.#tell(words("posted"));
   }
 
   /**
@@ -57,18 +63,37 @@ export class Composer {
    */
   refused(parcel, answer) {
     const { kind } = parcel;
-    const message = reasonOf(answer, `the wall did not take it (${answer.status})`);
+    const message = reasonOf(answer, words("refused", { status: answer.status }));
     parcel.stage = "failed";
     parcel.reason = message;
-    if (SUBJECTS.some((name) => this.#field(name).text !== "")) return false;
+    if (this.#isWriting) return false;
     this.#write(kind, parcel.draft);
-    const field = FIELDS[kind].find((name) => name === problemOf(answer).field);
-    if (field) this.#refuse([{ field, message }]);
-    else this.#tell(`${message} Your text is kept.`, true);
+    this.#complain(kind, answer);
     return true;
   }
 
-  /** @param {Parcel} parcel */
+  /**
+   * Takes the words of a post to be mended, unless that would cost others.
+   * @param {Parcel} parcel
+   */
+  takes(parcel) {
+    if (this.#isWriting) {
+      this.#tell(words("editing.first"), true);
+      return false;
+    }
+    this.edit(parcel);
+    return true;
+  }
+
+  /** Changes a post that is on the wall. @param {string} id @param {DraftKind} kind @param {Draft} draft */
+  change(id, kind, draft) {
+    if (this.#isWriting) return this.#tell(words("editing.first"), true);
+    this.#changing = id;
+    this.#showChanging();
+    this.edit({ kind, draft });
+  }
+
+  /** @param {{ kind: DraftKind, draft: Draft }} draft */
   edit({ kind, draft }) {
     this.#write(kind, draft);
     if (FIELDS[kind][0]) this.#field(FIELDS[kind][0]).focus();
@@ -90,10 +115,46 @@ export class Composer {
     const draft = this.#draft(kind);
     this.#tell("");
     if (this.#refuse(complaints(kind, draft))) return;
-    for (const name of SUBJECTS) this.#field(name).text = "";
+    if (this.#changing) return void this.#save(this.#changing, kind, draft);
+    // Of other kinds something may be half written.
+    for (const name of SUBJECTS) if (FIELDS[kind].includes(name)) this.#field(name).text = "";
     if (FIELDS[kind][0] && !this.#writing) this.#field(FIELDS[kind][0]).focus();
     notebook.keep(kind, this.#draft(kind));
     this.#post(kind, draft);
+  }
+
+  /** @param {string} id @param {DraftKind} kind @param {Draft} draft */
+  async #save(id, kind, draft) {
+    try {
+      const headers = { "Content-Type": "application/json", Accept: "application/json" };
+      const answer = await ask(postUrl(id), { method: "PUT", headers, body: JSON.stringify({ kind, ...draft }) });
+      if (!answer.ok) return this.#complain(kind, answer);
+      this.#endChanging();
+      this.#tell(words("saved"));
+    } catch {
+      this.#tell(words("unreachable"), true);
+    }
+  }
+
+  #endChanging() {
+    this.#changing = "";
+    this.#showChanging();
+    for (const name of SUBJECTS) this.#field(name).text = "";
+    this.#tell("");
+    this.#field(FIELDS[this.#kind][0] ?? "msg").focus();
+  }
+
+  #showChanging() {
+    this.#bar.hidden = !this.#changing;
+    say(this.#button, words(this.#changing ? "save" : "post"));
+  }
+
+  /** @param {DraftKind} kind @param {Answer} answer */
+  #complain(kind, answer) {
+    const message = reasonOf(answer, words("refused", { status: answer.status }));
+    const field = FIELDS[kind].find((name) => name === problemOf(answer).field);
+    if (field) this.#refuse([{ field, message }]);
+    else this.#tell(`${message} ${words("kept")}`, true);
   }
 
   /** @param {DraftKind} kind @param {Draft} draft */
@@ -124,6 +185,11 @@ export class Composer {
     for (const { field, message } of found) this.#field(field).complain(message);
     if (found[0]) this.#field(found[0].field).focus();
     return found.length > 0;
+  }
+
+  /** Something stands in the form that is posted nowhere. */
+  get #isWriting() {
+    return this.#changing !== "" || SUBJECTS.some((name) => this.#field(name).text !== "");
   }
 
   get #writing() {

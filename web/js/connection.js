@@ -10,12 +10,15 @@ import { Stock } from "./stock.js";
  * @property {(cursor: string) => string} url
  * @property {string[]} events names of the events that carry posts
  * @property {(data: string) => void} onEvent
+ * @property {(name: string, data: string) => void} onChange of a post that is there: its name says how
  * @property {(data: string) => void} onGap
  * @property {(state: State, nextTry?: number) => void} onState
  *
  * @typedef {import("../client/eventwall.js").Eventwall} Eventwall
  */
 
+export const EDIT = "eventwall:edit";
+export const REMOVE = "eventwall:remove";
 const CLIENT = "/eventwall.js";
 /** Where scripts need a policy (Trusted Types), that of the worker that holds the line has this one. */
 const POLICY = "eventwall";
@@ -30,18 +33,19 @@ export async function follow(cursor, hooks) {
   hooks.onState("connecting");
   try {
     const { Eventwall } = await import(CLIENT);
-    open((url) => new Eventwall(url, { share: true, worker: trusted }), cursor, hooks);
+    const worker = trusted();
+    open((url) => new Eventwall(url, { share: true, worker }), cursor, hooks);
   } catch {
     new Stock(cursor, hooks);
   }
 }
 
 /** The worker's script, as the page's policy wants it named. */
-const trusted = (() => {
+function trusted() {
   /** @type {{ trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(url: string): string } } }} */
   const { trustedTypes } = /** @type {any} */ (globalThis);
   return trustedTypes?.createPolicy(POLICY, { createScriptURL: () => CLIENT }).createScriptURL("") ?? CLIENT;
-})();
+}
 
 /**
  * @param {(url: string) => Eventwall} make
@@ -54,6 +58,7 @@ function open(make, cursor, hooks) {
   const on = (name, use) =>
     source.addEventListener(name, (event) => use(/** @type {MessageEvent} */ (event).data));
   for (const name of hooks.events) on(name, hooks.onEvent);
+  for (const name of [EDIT, REMOVE]) on(name, (data) => hooks.onChange(name, data));
   on("eventwall:gap", hooks.onGap);
   let begun = false;
   source.addEventListener("state", () => {

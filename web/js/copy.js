@@ -1,6 +1,8 @@
 // @ts-check
 // Owns putting an element's text on the clipboard; never claims to have done what it could not.
 
+import { say } from "./words.js";
+
 /**
  * Pages not served over HTTPS have no clipboard, hence the older ways.
  * @param {HTMLElement} source
@@ -9,10 +11,10 @@
 export async function copyText(source) {
   try {
     await navigator.clipboard.writeText(source.textContent ?? "");
-    return "Copied.";
+    return say("copied");
   } catch {
     getSelection()?.selectAllChildren(source);
-    return oldCopy() ? "Copied." : "Selected. Copy it with Ctrl+C or ⌘C.";
+    return say(oldCopy() ? "copied" : "selected");
   }
 }
 

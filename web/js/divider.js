@@ -2,13 +2,9 @@
 // Owns the sentence shown where posts were lost; never guesses how many.
 
 import { cloneOf, part } from "./dom.js";
+import { say } from "./words.js";
 
-/** @type {Record<string, string>} */
-const SENTENCES = {
-  expired: "Some posts are missing here; the wall no longer had them.",
-  replaced: "The wall started afresh here. Posts from just before may be missing.",
-  unknown: "Posts may be missing here: the wall could not tell where this page left off.",
-};
+const REASONS = ["expired", "replaced", "unknown"];
 
 /**
  * @param {import("./wire.js").Gap} gap
@@ -17,6 +13,6 @@ const SENTENCES = {
 export function dividerOf({ reason = "unknown" }) {
   const divider = cloneOf("gap-template");
   divider.dataset.reason = reason;
-  part(divider, "span", Element).textContent = SENTENCES[reason] ?? SENTENCES.unknown ?? "";
+  part(divider, "span", Element).textContent = say(`gap.${REASONS.includes(reason) ? reason : "unknown"}`);
   return divider;
 }

@@ -1,6 +1,8 @@
 // @ts-check
 // Owns what makes a post fit to send; never touches the page or the network.
 
+import { say } from "./words.js";
+
 /**
  * @typedef {"status" | "checkin" | "forward"} DraftKind
  * @typedef {"msg" | "place" | "through" | "location" | "name"} FieldName
@@ -18,13 +20,10 @@ export const FIELDS = {
   forward: ["through", "msg", "location", "name"],
 };
 
-/** @type {Partial<Record<FieldName, string>>} */
-const MISSING = {
-  msg: "Write a message first.",
-  place: "Say where you are.",
-  through: "Say through whom it came.",
-  name: "Give a name to post under.",
-};
+/** @type {FieldName[]} */
+const NEEDED = ["msg", "place", "through", "name"];
+/** What no line of text has. */
+const CONTROL = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/;
 
 /**
  * Characters as people (and the server) count them: code points.
@@ -50,6 +49,7 @@ export function complaints(kind, draft) {
  */
 function complaint(field, text) {
   const over = lengthOf(text) - LIMITS[field];
-  if (over > 0) return `Too long by ${over}: at most ${LIMITS[field]} characters fit.`;
-  return text === "" ? MISSING[field] : undefined;
+  if (over > 0) return say("wrong.long", { over, limit: LIMITS[field] });
+  if (CONTROL.test(text)) return say("wrong.control");
+  return text === "" && NEEDED.includes(field) ? say(`missing.${field}`) : undefined;
 }

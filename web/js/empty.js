@@ -5,6 +5,7 @@ import { copyText } from "./copy.js";
 import { byId, say } from "./dom.js";
 import { may, samplesUrl, topicUrl } from "./page.js";
 import { ask, reasonOf } from "./wire.js";
+import { say as words } from "./words.js";
 
 export class Empty {
   #panel = byId("empty", HTMLElement);
@@ -36,12 +37,12 @@ export class Empty {
   async #play() {
     if (this.#playing) return;
     this.#playing = true;
-    this.#tell("Asking for sample posts…");
+    this.#tell(words("samples.asking"));
     try {
       const answer = await ask(samplesUrl, { method: "POST", headers: { Accept: "application/json" } });
-      this.#tell(answer.ok ? "Sample posts are on their way." : reasonOf(answer, "The samples cannot be played now."));
+      this.#tell(answer.ok ? words("samples.coming") : reasonOf(answer, words("samples.refused")));
     } catch {
-      this.#tell("The wall could not be reached. Press the button to try again.");
+      this.#tell(words("unreachable"));
     } finally {
       this.#playing = false;
     }

@@ -1,7 +1,7 @@
 // @ts-check
 // Owns the list of what is shown, newest first; must never hold more than its limit for long.
 
-import { cardOf } from "./card.js";
+import { adopt, cardOf } from "./card.js";
 import { dividerOf } from "./divider.js";
 
 /**
@@ -11,7 +11,7 @@ import { dividerOf } from "./divider.js";
  */
 
 /** How many entries the page keeps, shown or waiting to be shown. */
-export const LIMIT = 500;
+export const LIMIT = 10_000;
 
 export class Feed {
   #list;
@@ -19,6 +19,45 @@ export class Feed {
   /** @param {HTMLElement} list */
   constructor(list) {
     this.#list = list;
+  }
+
+  /** Takes over what the server put there. @returns {string[]} ids */
+  adopt() {
+    const cards = /** @type {NodeListOf<HTMLElement>} */ (this.#list.querySelectorAll(".post"));
+    for (const card of cards) adopt(card);
+    this.#describe();
+    return [...cards].map(idOf);
+  }
+
+  /** @param {import("./post.js").Post} post in place of what it was */
+  replace(post) {
+    const card = this.#card(post.id);
+    if (!card) return;
+    const focused = card.contains(document.activeElement);
+    const next = cardOf(post);
+    next.setAttribute("tabindex", card.getAttribute("tabindex") ?? "-1");
+    card.replaceWith(next);
+    if (focused) next.focus({ preventScroll: true });
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    const card = this.#card(id);
+    // Whoever was in it goes on with its neighbour.
+    const neighbour = card?.nextElementSibling ?? card?.previousElementSibling;
+    if (card?.contains(document.activeElement) && neighbour instanceof HTMLElement) neighbour.focus({ preventScroll: true });
+    card?.remove();
+    this.#describe();
+  }
+
+  /** When a post was made, as far as it is shown. @param {string} id */
+  timeOf(id) {
+    return this.#card(id)?.querySelector("time")?.dateTime;
+  }
+
+  /** @param {string} id */
+  #card(id) {
+    return /** @type {HTMLElement | null} */ (this.#list.querySelector(`.post[data-id="${CSS.escape(id)}"]`));
   }
 
   /**

@@ -3,6 +3,7 @@
 
 import { byId, part, say } from "./dom.js";
 import { LIMITS, lengthOf } from "./draft.js";
+import { say as words } from "./words.js";
 
 /** @typedef {import("./draft.js").FieldName} FieldName */
 
@@ -62,7 +63,7 @@ export class Field {
     const length = lengthOf(this.text);
     this.#count.hidden = length < this.#limit * 0.9;
     this.#count.classList.toggle("over", length > this.#limit);
-    if (!this.#count.hidden) say(this.#count, `${length} of ${this.#limit}`);
+    if (!this.#count.hidden) say(this.#count, words("count", { length, limit: this.#limit }));
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { byId } from "./dom.js";
 import { LIMIT } from "./feed.js";
+import { sayCount } from "./words.js";
 
 /** @typedef {import("./feed.js").Entry} Entry */
 
@@ -33,6 +34,23 @@ export class Held {
     return dropped.flatMap((entry) => (entry.post ? [entry.post.id] : []));
   }
 
+  /** @param {import("./post.js").Post} post in place of what it was */
+  replace(post) {
+    this.#entries = this.#entries.map((entry) => (entry.post?.id === post.id ? { post } : entry));
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#entries = this.#entries.filter((entry) => entry.post?.id !== id);
+    this.#posts = this.#entries.filter((entry) => entry.post).length;
+    this.#draw();
+  }
+
+  /** @param {string} id */
+  timeOf(id) {
+    return this.#entries.find((entry) => entry.post?.id === id)?.post?.time;
+  }
+
   /** Hands over what was held, oldest first. */
   take() {
     const entries = this.#entries;
@@ -45,6 +63,6 @@ export class Held {
   // A gap alone is no post: it waits without a button.
   #draw() {
     this.#button.hidden = this.#posts === 0;
-    this.#button.textContent = this.#posts === 1 ? "1 new post" : `${this.#posts} new posts`;
+    this.#button.textContent = sayCount("new", this.#posts);
   }
 }

@@ -1,25 +1,22 @@
 // @ts-check
 // Owns asking for pages of past posts; never shows them and never retries.
 
-import { topicUrl } from "./page.js";
+import { postsUrl } from "./page.js";
 import { ask, isRecord, isWireEvent, reasonOf } from "./wire.js";
 
 /** @typedef {import("./wire.js").HistoryPage} HistoryPage */
 
 const PAGE = 50;
 
-/** The newest page, and the cursor from which the stream goes on. */
-export const latest = () => page(`last=${PAGE}`);
-
 /** @param {string} id */
-export const before = (id) => page(`before=${encodeURIComponent(id)}&last=${PAGE}`);
+export const before = (id) => page(`before=${encodeURIComponent(id)}&count=${PAGE}`);
 
 /**
  * @param {string} query
  * @returns {Promise<HistoryPage>}
  */
 async function page(query) {
-  const answer = await ask(`${topicUrl}?${query}`, { headers: { Accept: "application/json" } });
+  const answer = await ask(`${postsUrl}?${query}`, { headers: { Accept: "application/json" } });
   if (!answer.ok || !isPage(answer.body)) {
     throw new Error(reasonOf(answer, `The wall answered ${answer.status}`));
   }

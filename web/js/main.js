@@ -1,78 +1,77 @@
 // @ts-check
 // Owns how the parts are joined; must never grow logic of its own.
 
-import { Backoff } from "./backoff.js";
 import { keepTrue } from "./clock.js";
 import { Composer } from "./composer.js";
-import { follow } from "./connection.js";
-import { byId } from "./dom.js";
+import { follow, REMOVE } from "./connection.js";
+import { copyText } from "./copy.js";
+import { byId, tell } from "./dom.js";
 import { Empty } from "./empty.js";
 import * as history from "./history.js";
-import { nap } from "./nap.js";
 import { Older } from "./older.js";
 import { Outbox } from "./outbox.js";
-import { may, streamUrl } from "./page.js";
+import { offerTools } from "./own.js";
+import { cursor, may, more, streamUrl } from "./page.js";
 import { Pending } from "./pending.js";
 import { KINDS } from "./post.js";
 import { Status } from "./status.js";
+import { Tally } from "./tally.js";
 import { Wall } from "./wall.js";
 import { isRecord, isWireEvent, readJson } from "./wire.js";
+import { say } from "./words.js";
 
-const status = new Status();
+const list = byId("posts", HTMLElement);
 const empty = new Empty();
 const wall = new Wall(changed);
 const older = new Older(loadOlder);
+const tally = new Tally();
+const status = new Status(statesInWords(), (seconds) => say("state.next", { seconds }));
 const outbox = may.has("post") ? compose() : undefined;
 byId("compose", HTMLElement).hidden = !outbox;
-keepTrue(byId("posts", HTMLElement));
-void start();
+keepTrue(list);
+offerCopies();
+wall.adopt();
+if (!wall.empty) older.offer(more);
+void follow(cursor, {
+  url: streamUrl,
+  events: [...KINDS.keys()],
+  onEvent: (data) => receive(readJson(data)),
+  onChange: (name, data) => change(name, readJson(data)),
+  onGap: (data) => lose(readJson(data)),
+  onState: (state, nextTry) => {
+    status.show(state, nextTry);
+    if (state === "live") outbox?.wake();
+  },
+});
 
-async function start() {
-  const { events, cursor, more, gap } = await firstPage();
-  wall.addOlder(events, gap);
-  if (events.length > 0) older.offer(more);
-  await follow(cursor, {
-    url: streamUrl,
-    events: [...KINDS.keys()],
-    onEvent: (data) => receive(readJson(data)),
-    onGap: (data) => lose(readJson(data)),
-    onState: (state, nextTry) => {
-      status.show(state, nextTry);
-      if (state === "live") outbox?.wake();
-    },
-  });
+function statesInWords() {
+  const states = ["connecting", "live", "reconnecting", "stale", "offline"];
+  return Object.fromEntries(states.map((state) => [state, say(`state.${state}`)]));
+}
+
+function offerCopies() {
+  const [line, note] = [byId("embed-line", HTMLElement), byId("embed-note", HTMLElement)];
+  byId("copy-embed", HTMLElement).addEventListener("click", async () => tell(note, await copyText(line)));
 }
 
 /** What is written goes from the form to the outbox, and is shown on its way. */
 function compose() {
   const composer = new Composer((kind, draft) => box.add(kind, draft));
+  offerTools(list, (id, kind, draft) => composer.change(id, kind, draft));
   const pending = new Pending({
     onDiscard: (key) => box.discard(key),
     onEdit: (parcel) => {
+      if (!composer.takes(parcel)) return;
       box.discard(parcel.key);
-      composer.edit(parcel);
     },
   });
   const box = new Outbox({
-    onChange: (parcels) => pending.show(parcels.filter(({ id = "" }) => !wall.has(id))),
+    onChange: (parcels) => pending.show(parcels),
     onSent: (parcel, body) => composer.sent(parcel, body),
+    isThere: (id) => wall.has(id),
     onRefused: (parcel, answer) => composer.refused(parcel, answer),
   });
   return box;
-}
-
-/** A server that is down is waited for, and said to be down. */
-async function firstPage() {
-  const backoff = new Backoff();
-  for (;;) {
-    try {
-      return await history.latest();
-    } catch {
-      const wait = backoff.next();
-      status.show("reconnecting", Date.now() + wait);
-      await nap(wait);
-    }
-  }
 }
 
 /**
@@ -92,8 +91,23 @@ async function loadOlder() {
 /** @param {unknown} event */
 function receive(event) {
   if (!isWireEvent(event)) return;
+  if (!wall.has(event.id)) tally.add();
   wall.arrive(event);
   outbox?.arrived(event.id);
+}
+
+/**
+ * What the wall says of a post that is there.
+ * @param {string} name @param {unknown} event
+ */
+function change(name, event) {
+  const told = isWireEvent(event) ? readJson(event.data) : undefined;
+  if (!isWireEvent(event) || !isRecord(told)) return;
+  const { post, event: kind, data } = /** @type {Record<string, string>} */ (told);
+  if (name === REMOVE) {
+    tally.remove();
+    wall.remove(post ?? "");
+  } else wall.edit(post ?? "", { event: kind ?? "", data: data ?? "", by: event.by });
 }
 
 /** @param {unknown} gap */

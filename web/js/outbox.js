@@ -3,9 +3,11 @@
 // over reloads until it is there. It must never show one.
 
 import { Backoff } from "./backoff.js";
+import { FIELDS } from "./draft.js";
 import { nap } from "./nap.js";
 import { postsUrl, wall } from "./page.js";
 import { ask, isRecord, readJson } from "./wire.js";
+import { say } from "./words.js";
 
 /**
  * @typedef {import("./draft.js").Draft} Draft
@@ -17,10 +19,13 @@ import { ask, isRecord, readJson } from "./wire.js";
  * @typedef {object} Hooks
  * @property {(parcels: Parcel[]) => void} onChange
  * @property {(parcel: Parcel, body: unknown) => void} onSent
+ * @property {(id: string) => boolean} isThere whether the wall has that post already
  * @property {(parcel: Parcel, answer: Answer) => boolean} onRefused whether somebody else keeps its words now
  */
 
-const PREFIX = `eventwall:post:${wall}:`;
+const PREFIX = `eventwall:post:${encodeURIComponent(wall)}:`;
+/** The hub knows a key for a day: what was tried before might be there twice if it were tried again. */
+const KNOWN_FOR = 23 * 3_600_000;
 /** What is not for the post to mend: its turn comes later. */
 const LATER = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
 
@@ -71,8 +76,11 @@ export class Outbox {
   async #send() {
     if (this.#sending) return;
     this.#sending = true;
-    for (let next = this.#next(); next; next = this.#next()) await this.#deliver(next);
-    this.#sending = false;
+    try {
+      for (let next = this.#next(); next; next = this.#next()) await this.#deliver(next);
+    } finally {
+      this.#sending = false;
+    }
   }
 
   #next() {
@@ -82,13 +90,18 @@ export class Outbox {
   /** @param {Parcel} parcel */
   async #deliver(parcel) {
     const { kind, draft, key } = parcel;
+    // Another tab may have sent it, or its writer taken it back there.
+    if (wasKept(parcel) && !isKept(key)) return this.discard(key);
+    if (Date.now() - Date.parse(parcel.at) > KNOWN_FOR) return this.#giveUp(parcel);
     const headers = { "Content-Type": "application/json", Accept: "application/json", "Idempotency-Key": key };
     const body = JSON.stringify({ kind, ...draft });
     const answer = await ask(postsUrl, { method: "POST", headers, body }).catch(() => undefined);
     if (!this.#parcels.has(key)) return;
-    if (!answer || LATER.has(answer.status)) return this.#wait(parcel);
+    // An answer that is no answer of a wall's is of a network that wants something else first.
+    const id = answer?.status === 201 && isRecord(answer.body) && answer.body.id;
+    if (!answer || (answer.ok && !id) || LATER.has(answer.status)) return this.#wait(parcel);
     this.#backoff.reset();
-    if (answer.ok) this.#arrive(parcel, answer.body);
+    if (id) this.#arrive(parcel, String(id), answer.body);
     else if (this.#hooks.onRefused(parcel, answer)) this.discard(key);
     else this.#changed();
   }
@@ -101,14 +114,22 @@ export class Outbox {
     await nap(this.#backoff.next(), this.#awake.signal);
   }
 
-  /** @param {Parcel} parcel @param {unknown} body */
-  #arrive(parcel, body) {
+  /** @param {Parcel} parcel */
+  #giveUp(parcel) {
+    parcel.stage = "failed";
+    parcel.reason = say("stage.old");
+    this.#changed();
+  }
+
+  /** @param {Parcel} parcel @param {string} id @param {unknown} body */
+  #arrive(parcel, id, body) {
     parcel.stage = "sent";
-    parcel.id = isRecord(body) ? String(body.id) : "";
+    parcel.id = id;
     // It needs no keeping: what comes again after a reload is the post itself.
     forget(parcel.key);
     this.#hooks.onSent(parcel, body);
-    this.#changed();
+    if (this.#hooks.isThere(id)) this.discard(parcel.key);
+    else this.#changed();
   }
 
   #changed() {
@@ -127,10 +148,20 @@ function newKey() {
 function keep(parcel) {
   try {
     localStorage.setItem(PREFIX + parcel.key, JSON.stringify(parcel));
+    kept.add(parcel.key);
   } catch {
     // Said above.
   }
 }
+
+/** Keys of what was kept. @type {Set<string>} */
+const kept = new Set();
+
+/** @param {Parcel} parcel */
+const wasKept = ({ key }) => kept.has(key);
+
+/** @param {string} key */
+const isKept = (key) => localStorage.getItem(PREFIX + key) !== null;
 
 /** @param {string} key */
 function forget(key) {
@@ -146,6 +177,7 @@ function stored() {
   try {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
     const parcels = keys.map((key) => readJson(localStorage.getItem(key) ?? "")).filter(isParcel);
+    for (const { key } of parcels) kept.add(key);
     return parcels.sort((a, b) => (a.at < b.at ? -1 : 1));
   } catch {
     return [];
@@ -154,5 +186,6 @@ function stored() {
 
 /** @param {unknown} value @returns {value is Parcel} */
 function isParcel(value) {
-  return isRecord(value) && typeof value.key === "string" && typeof value.at === "string" && isRecord(value.draft);
+  if (!isRecord(value) || !isRecord(value.draft) || !Object.hasOwn(FIELDS, String(value.kind))) return false;
+  return ["key", "at"].every((name) => typeof value[name] === "string");
 }

@@ -13,6 +13,12 @@ const inUrl = (text) =>
   encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 
 export const wall = told("wall");
+/** The wall's address, for others. */
+export const url = told("url");
+/** Up to where the posts in the page are the wall. */
+export const cursor = told("cursor");
+/** Older posts are left. */
+export const more = told("more") === "true";
 export const visitor = told("visitor");
 
 /** What the server lets everyone do here: `post`, `publish`, `samples`. */

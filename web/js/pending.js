@@ -5,16 +5,9 @@ import { cardOf } from "./card.js";
 import { byId, cloneOf, part, say } from "./dom.js";
 import { visitor } from "./page.js";
 import { readPost } from "./post.js";
+import { say as words } from "./words.js";
 
 /** @typedef {import("./outbox.js").Parcel} Parcel */
-
-/** @type {Record<import("./outbox.js").Stage, string>} */
-const WORDS = {
-  sending: "sending…",
-  waiting: "waiting for the network: it is sent by itself",
-  sent: "posted",
-  failed: "not posted",
-};
 
 export class Pending {
   #list = byId("pending", HTMLElement);
@@ -44,16 +37,18 @@ export class Pending {
     const card = this.#cards.get(parcel.key) ?? this.#make(parcel);
     card.dataset.stage = parcel.stage;
     const { stage, reason } = parcel;
-    say(part(card, ".pending-words", Element), reason ? `${WORDS[stage]}: ${reason}` : WORDS[stage]);
-    for (const button of card.querySelectorAll("button")) button.hidden = stage !== "failed";
+    say(part(card, ".pending-words", Element), reason ? `${words(`stage.${stage}`)}: ${reason}` : words(`stage.${stage}`));
+    /** @type {NodeListOf<HTMLButtonElement>} */
+    const buttons = card.querySelectorAll(".pending-state button");
+    for (const button of buttons) button.hidden = stage !== "failed";
   }
 
   /** @param {Parcel} parcel */
   #make(parcel) {
     const item = cloneOf("pending-template");
     part(item, ".pending-post", Element).append(cardOf(postOf(parcel)));
-    part(item, ".edit", HTMLButtonElement).addEventListener("click", () => this.#hooks.onEdit(parcel));
-    part(item, ".discard", HTMLButtonElement).addEventListener("click", () => this.#hooks.onDiscard(parcel.key));
+    part(item, ".pending-state .edit", HTMLButtonElement).addEventListener("click", () => this.#hooks.onEdit(parcel));
+    part(item, ".pending-state .discard", HTMLButtonElement).addEventListener("click", () => this.#hooks.onDiscard(parcel.key));
     this.#cards.set(parcel.key, item);
     this.#list.prepend(item);
     return item;
@@ -64,7 +59,7 @@ export class Pending {
 function postOf({ key, kind, draft, at }) {
   const { name, ...words } = draft;
   const event = kind === "status" ? "message" : kind;
-  const wire = { id: key, topic: "", event, time: at, by: visitor, data: JSON.stringify({ from: name, ...words }) };
+  const wire = { id: key, event, time: at, by: visitor, data: JSON.stringify({ from: name, ...words }) };
   const post = readPost(wire);
   if (!post) throw new Error(`${kind} is no kind of post`);
   return post;

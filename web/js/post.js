@@ -8,7 +8,7 @@ import { isRecord, readJson } from "./wire.js";
  * @typedef {import("./wire.js").WireEvent} WireEvent
  * @typedef {"status" | "checkin" | "forward" | "direct"} Kind
  * @typedef {{ author?: string, text?: string, place?: string, location?: string, through?: string }} Words
- * @typedef {Words & { id: string, kind: Kind, time: string, mine: boolean, trusted: boolean }} Post
+ * @typedef {Words & { id: string, kind: Kind, time: string, mine: boolean, trusted: boolean, edited: boolean, raw: string }} Post
  */
 
 /** Event names on the wire, and the kind of post each one is. */
@@ -31,7 +31,8 @@ export function readPost(wire) {
   if (!kind) return undefined;
   const words = readWords(kind, readJson(wire.data));
   const { id, time, by = "" } = wire;
-  const origin = { id, time, mine: by !== "" && by === visitor, trusted: !by.startsWith("visitor:") };
+  const mine = by !== "" && by === visitor;
+  const origin = { id, time, mine, trusted: !by.startsWith("visitor:"), edited: Boolean(wire.edited), raw: wire.data };
   // Data in no known shape is somebody's plain text: show all of it, claim no author.
   return words ? { ...origin, kind, ...words } : { ...origin, kind: "status", text: wire.data };
 }

@@ -3,7 +3,7 @@
 
 import { byId, say } from "./dom.js";
 
-/** What each state is called. @type {Record<string, string>} */
+/** What each state is called, where nobody says otherwise. @type {Record<string, string>} */
 const WORDS = {
   connecting: "connecting…",
   live: "live",
@@ -11,6 +11,8 @@ const WORDS = {
   stale: "silent — checking the line",
   offline: "offline",
 };
+/** @param {number} seconds */
+const NEXT = (seconds) => `next try in ${seconds} s`;
 
 export class Status {
   #box = byId("connection", HTMLElement);
@@ -21,9 +23,15 @@ export class Status {
   #nextTry = 0;
   #ticker = 0;
 
-  /** @param {Record<string, string>} [more] words for states of a page's own */
-  constructor(more = {}) {
+  #sayNext;
+
+  /**
+   * @param {Record<string, string>} [more] words for states, in a page's own language or of its own
+   * @param {(seconds: number) => string} [next] says when the next try is
+   */
+  constructor(more = {}, next = NEXT) {
     this.#words = { ...WORDS, ...more };
+    this.#sayNext = next;
     for (const name of ["online", "offline"]) addEventListener(name, () => this.#draw());
     this.#draw();
   }
@@ -52,6 +60,6 @@ export class Status {
   #countDown() {
     const seconds = Math.ceil((this.#nextTry - Date.now()) / 1000);
     this.#next.hidden = seconds <= 0;
-    if (seconds > 0) say(this.#next, `next try in ${seconds} s`);
+    if (seconds > 0) say(this.#next, this.#sayNext(seconds));
   }
 }

@@ -61,6 +61,7 @@ export class Stock {
         use(frame.data);
       });
     for (const name of this.#hooks.events) on(name, this.#hooks.onEvent);
+    for (const name of ["eventwall:edit", "eventwall:remove"]) on(name, (data) => this.#hooks.onChange(name, data));
     on("eventwall:gap", this.#hooks.onGap);
     for (const name of ["eventwall:tick", "eventwall:live"]) on(name, () => {});
     source.addEventListener("error", () => source === this.#source && this.#failed(source));

@@ -40,6 +40,37 @@ export class Wall {
     onScroll(() => this.#held.empty || isAway() || this.#release());
   }
 
+  /** Takes over what the server put there. */
+  adopt() {
+    for (const id of this.#feed.adopt()) this.#ids.add(id);
+    this.#oldest = this.#feed.oldest;
+    this.#changed(false);
+  }
+
+  /**
+   * A post is something else from now on.
+   * @param {string} id @param {{ event: string, data: string, by?: string }} now
+   */
+  edit(id, now) {
+    if (!this.#ids.has(id)) return;
+    this.#settle();
+    const time = this.#feed.timeOf(id) ?? this.#held.timeOf(id) ?? "";
+    const post = readPost({ id, time, edited: true, ...now });
+    if (!post) return;
+    this.#held.replace(post);
+    this.#feed.replace(post);
+    this.#changed(false);
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    if (!this.#ids.delete(id)) return;
+    this.#settle();
+    this.#held.remove(id);
+    this.#feed.remove(id);
+    this.#changed(false);
+  }
+
   get empty() {
     return this.#feed.empty && this.#held.empty;
   }
@@ -102,6 +133,7 @@ export class Wall {
   }
 
   #settle() {
+    if (this.#arriving.length === 0) return;
     const entries = this.#arriving;
     this.#arriving = [];
     this.#tell(entries);

@@ -2,9 +2,9 @@
 // Owns the shapes that cross the network and how they are asked for; never touches the page.
 
 /**
- * @typedef {{ id: string, topic: string, event: string, time: string, by?: string, data: string }} WireEvent
+ * @typedef {{ id: string, event: string, time: string, by?: string, data: string, edited?: boolean }} WireEvent
  * @typedef {{ after?: string, resumed?: string, through?: string, reason?: string }} Gap
- * @typedef {{ events: WireEvent[], cursor: string, more: boolean, gap?: Gap | null }} HistoryPage
+ * @typedef {{ events: WireEvent[], cursor: string, more: boolean, gap?: Gap | null, counts?: { posts: number } | null }} HistoryPage
  * @typedef {{ title?: string, detail?: string, field?: string }} Problem
  * @typedef {{ ok: boolean, status: number, body: unknown }} Answer
  */

@@ -49,7 +49,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
         Some(log) => Some(Whispering::start(log, &app).await?),
         None => None,
     };
-    let wall = eventwall_wall::routes(&app, &*storage.state).await;
+    let wall = eventwall_wall::routes(&app, storage.state.clone()).await;
     let wall = wall.map_err(|error| Failure::data(error.to_string()))?;
     let router = eventwall_server::finish(eventwall_server::routes(&app).merge(wall), &app);
     check_limit(files, args.limits.max_connections);

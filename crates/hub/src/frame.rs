@@ -145,7 +145,8 @@ struct EventJson<'a> {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-fn rfc3339(time: Millis) -> String {
+#[must_use]
+pub fn rfc3339(time: Millis) -> String {
     // Beyond the year 9999 there is no such text; no clock of ours gets there.
     const LAST: Millis = 253_402_300_799_999;
     let time = UNIX_EPOCH + Duration::from_millis(time.min(LAST));

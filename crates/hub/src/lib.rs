@@ -38,7 +38,7 @@ pub use control::{Gap, GapReason, padding_frame, retry_frame};
 pub use desk::{Desk, Stretch};
 pub use ephemeral::Ephemeral;
 pub use follower::{FollowOptions, Follower, Step};
-pub use frame::{Form, Framed};
+pub use frame::{Form, Framed, rfc3339};
 pub use hub::{Hub, HubConfig, Relay};
 pub use metrics::HubMetrics;
 pub use page::{EventPage, PageLimit};

@@ -199,7 +199,7 @@ pub fn request(
     for line in headers {
         head += &format!("{line}\r\n");
     }
-    if method == "POST" {
+    if matches!(method, "POST" | "PUT") {
         head += &format!("Content-Length: {}\r\n", body.len());
     }
     connection.send(head + "\r\n").unwrap();

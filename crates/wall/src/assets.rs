@@ -13,7 +13,7 @@ use crate::Wall;
 #[folder = "../../web"]
 #[include = "css/*.css"]
 #[include = "js/*.js"]
-#[include = "icon.svg"]
+#[include = "icons/*"]
 struct Files;
 
 pub(crate) fn assets() -> Assets {

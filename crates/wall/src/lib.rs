@@ -1,31 +1,40 @@
 //! The wall: an app on the hub. A wall is the topic `walls/{wall}`, its posts are events.
 //!
-//! * `page` serves the page, `assets` what it loads; `visitor` is who looks at it.
+//! * `page` serves the pages, `assets` what they load; `visitor` is who looks at them.
+//! * `view` fills the templates; `shown` is a post in them, `text`, `avatar` and `code` parts of it; `words` is
+//!   what is said in which language.
+//! * `projection` is a wall made of its log: which posts there are, and what became of them.
 //! * `command` is what a visitor asks for, checked; `posts` makes it an event.
 //! * `samples` plays sample posts.
 //!
 //! Visitors never publish to a wall themselves: they send commands, and the author of a post
-//! is whom their signed cookie names. The wall reads nothing of the log: its page follows the
-//! topic like everybody.
+//! is whom their signed cookie names. What is live the page follows like everybody.
 
 mod assets;
+mod avatar;
+mod code;
 mod command;
 mod page;
 mod posts;
+mod projection;
 mod samples;
+mod shown;
+mod text;
+mod view;
 mod visitor;
+mod words;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use eventwall_log::{State, Topic};
 use eventwall_server::{App, Assets, Problem, decode};
 use http::Uri;
 
-use self::{samples::Players, visitor::Signer};
+use self::{projection::Projections, samples::Players, visitor::Signer};
 pub use self::{
     samples::{Sample, SampleError, parse_samples, play, sample_posts},
     visitor::SignerError,
@@ -41,24 +50,31 @@ struct Wall {
     assets: Assets,
     signer: Signer,
     players: Players,
+    projections: Projections,
 }
 
 /// The wall's routes over the server's app. Visitors' cookies are signed with a key kept in
-/// `state`.
+/// `state`, and so are checkpoints of the projections.
 ///
 /// # Errors
 /// If the key can be neither read nor made.
-pub async fn routes(app: &Arc<App>, state: &dyn State) -> Result<Router, SignerError> {
+pub async fn routes(app: &Arc<App>, state: Arc<dyn State>) -> Result<Router, SignerError> {
     let wall = Arc::new(Wall {
         app: app.clone(),
         assets: assets::assets(),
-        signer: Signer::load(state).await?,
+        signer: Signer::load(&*state).await?,
         players: Players::default(),
+        projections: Projections::new(app.clone(), state),
     });
     Ok(Router::new()
         .route("/", get(page::lobby))
         .route("/walls/{wall}", get(page::wall))
-        .route("/walls/{wall}/posts", post(posts::post))
+        .route("/walls/{wall}/screen", get(page::screen))
+        .route("/walls/{wall}/embed", get(page::embed))
+        .route("/walls/{wall}/poster", get(page::poster))
+        .route("/walls/{wall}/manifest.webmanifest", get(page::manifest))
+        .route("/walls/{wall}/posts", get(page::posts).post(posts::post))
+        .route("/walls/{wall}/posts/{id}", put(posts::edit).delete(posts::remove))
         .route("/walls/{wall}/samples", post(samples::start))
         .route("/assets/{hash}/{*path}", get(assets::asset))
         .with_state(wall))

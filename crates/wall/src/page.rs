@@ -1,4 +1,5 @@
-//! The page's HTML. It loads nothing from elsewhere, and every text in it is escaped.
+//! The pages of a wall: itself, its screen, its part of other pages, its poster; and posts as JSON, for scripts
+//! that go further back. The first posts are in the page, which is whole without any script.
 
 use std::sync::Arc;
 
@@ -6,64 +7,202 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_log::Topic;
-use eventwall_server::{Access, Client, Problem, accepts, escape, html_page};
-use http::{Extensions, HeaderName, header, request::Parts};
+use eventwall_log::{EventId, Topic};
+use eventwall_server::{Client, Problem, decode, framed_page, html_page, start_problem};
+use http::{Extensions, HeaderName, StatusCode, header, request::Parts};
+use minijinja::{Value, context};
+use serde_json::json;
 
-use crate::{LOBBY, Wall, topic_of, visitor::Visitor, wall_of};
+use crate::{
+    LOBBY, Wall,
+    code::svg,
+    projection::{Slip, read_page},
+    topic_of,
+    view::{Asked, answered},
+    visitor::Visitor,
+    wall_of,
+};
 
-const TEMPLATE: &str = include_str!("../../../web/index.html");
+/// Posts of a page.
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 200;
+/// Posts on a screen: as many as it may ever need at once.
+const SCREEN: usize = 24;
+const EMBED: usize = 30;
 
 pub(crate) async fn lobby(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
-    let page = topic_of(LOBBY).and_then(|topic| render(&wall, LOBBY, &topic, &request));
-    shown(page, &request)
+    let page = async { show(&wall, LOBBY, &topic_of(LOBBY)?, &request).await };
+    answered(page.await, &request.headers)
 }
 
 pub(crate) async fn wall(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
-    let page =
-        wall_of(&request.uri).and_then(|(name, topic)| render(&wall, &name, &topic, &request));
-    shown(page, &request)
-}
-
-/// A problem too is a page, for whoever sees it in a browser.
-fn shown(page: Result<Response, Problem>, request: &Parts) -> Response {
-    match page {
-        Ok(page) => page,
-        Err(problem) if accepts(&request.headers, "text/html") => problem.into_page(),
-        Err(problem) => problem.into_response(),
-    }
-}
-
-fn render(wall: &Wall, name: &str, topic: &Topic, request: &Parts) -> Result<Response, Problem> {
-    let access = wall.app.settings().access.clone();
-    access.check_read(topic)?;
-    let (visitor, known) = match wall.signer.visitor(&request.headers) {
-        Some(visitor) => (visitor, true),
-        None => (Visitor::new_guest(), false),
+    let page = async {
+        let (name, topic) = wall_of(&request.uri)?;
+        show(&wall, &name, &topic, &request).await
     };
-    let page = fill(&[
-        ("{{assets}}", wall.assets.base()),
-        ("{{wall}}", name),
-        ("{{name}}", &visitor.name),
-        ("{{visitor}}", &visitor.id),
-        ("{{may}}", &may(&access, topic)),
-    ]);
-    let mut response = html_page(page);
+    answered(page.await, &request.headers)
+}
+
+async fn show(
+    wall: &Wall,
+    name: &str,
+    topic: &Topic,
+    request: &Parts,
+) -> Result<Response, Problem> {
+    wall.app.settings().access.check_read(topic)?;
+    let (visitor, known) = wall.who(request);
+    let asked = Asked::of(wall, (name, topic), &visitor, request);
+    let slip = newest(&asked, PAGE).await?;
+    let more = context! { tools => true, ..asked.counts().await };
+    let mut response = html_page(asked.fill("wall.html", Some(&slip), more)?);
     if !known {
         set_cookie(&mut response, wall, &visitor, &request.extensions);
     }
     Ok(response)
 }
 
-/// What the page offers: `post` with its form, `publish` from a terminal, and play `samples`.
-fn may(access: &Access, topic: &Topic) -> String {
-    let may = [
-        ("post", access.posts(topic)),
-        ("publish", access.writes(topic)),
-        ("samples", access.is_everything()),
-    ];
-    let may: Vec<_> = may.into_iter().filter(|(_, may)| *may).map(|(what, _)| what).collect();
-    may.join(" ")
+pub(crate) async fn screen(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    let page = async {
+        let (name, topic) = wall_of(&request.uri)?;
+        wall.app.settings().access.check_read(&topic)?;
+        let visitor = nobody();
+        let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+        let slip = newest(&asked, SCREEN).await?;
+        let more = context! { code => asked.code(), ..asked.counts().await };
+        Ok(html_page(asked.fill("screen.html", Some(&slip), more)?))
+    };
+    answered(page.await, &request.headers)
+}
+
+pub(crate) async fn embed(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    let page = async {
+        let (name, topic) = wall_of(&request.uri)?;
+        wall.app.settings().access.check_read(&topic)?;
+        let visitor = nobody();
+        let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+        let slip = newest(&asked, EMBED).await?;
+        Ok(framed_page(asked.fill("embed.html", Some(&slip), context! {})?))
+    };
+    answered(page.await, &request.headers)
+}
+
+pub(crate) async fn poster(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    let page = async {
+        let (name, topic) = wall_of(&request.uri)?;
+        wall.app.settings().access.check_read(&topic)?;
+        let visitor = nobody();
+        let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+        Ok(html_page(asked.fill("poster.html", None, context! { code => asked.code() })?))
+    };
+    answered(page.await, &request.headers)
+}
+
+/// What a browser needs to know to keep the wall among its apps.
+pub(crate) async fn manifest(
+    State(wall): State<Arc<Wall>>,
+    request: Parts,
+) -> Result<Response, Problem> {
+    let (name, topic) = wall_of(&request.uri)?;
+    wall.app.settings().access.check_read(&topic)?;
+    let visitor = nobody();
+    let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+    let icon = |file: &str, sizes: &str, kind: &str| json!({ "src": format!("{}/icons/{file}", wall.assets.base()), "sizes": sizes, "type": kind });
+    let manifest = json!({
+        "name": format!("{name} · Eventwall"),
+        "short_name": name,
+        "description": asked.language.say("description"),
+        "lang": asked.language.tag,
+        "start_url": asked.path(),
+        "display": "standalone",
+        "background_color": "#f5efe3",
+        "theme_color": "#f5efe3",
+        "icons": [
+            icon("icon.svg", "any", "image/svg+xml"),
+            icon("icon-180.png", "180x180", "image/png"),
+            icon("icon-512.png", "512x512", "image/png"),
+        ],
+    });
+    let head =
+        [(header::CONTENT_TYPE, "application/manifest+json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((head, manifest.to_string()).into_response())
+}
+
+/// `GET /walls/{wall}/posts?before=ID&count=N`: posts as they are now.
+pub(crate) async fn posts(
+    State(wall): State<Arc<Wall>>,
+    request: Parts,
+) -> Result<Response, Problem> {
+    let (_, topic) = wall_of(&request.uri)?;
+    wall.app.settings().access.check_read(&topic)?;
+    let (before, count) = range(&request)?;
+    let live = wall.projections.of(&topic);
+    if before.is_some() && !live.is_ready().await {
+        let detail = "the wall is still being read: ask again in a moment";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1));
+    }
+    let slip =
+        read_page(&wall.app.hub, &topic, &live, before, count).await.map_err(start_problem)?;
+    let counts = live.is_ready_now().then(|| live.look().counts());
+    let answer = json!({ "events": slip.events, "cursor": slip.cursor, "more": slip.more, "gap": slip.gap, "counts": counts });
+    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((head, answer.to_string()).into_response())
+}
+
+fn range(request: &Parts) -> Result<(Option<EventId>, usize), Problem> {
+    let (mut before, mut count) = (None, PAGE);
+    for pair in request.uri.query().unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = decode(name, value)?;
+        if name == "before" && !value.is_empty() {
+            let id = value
+                .parse()
+                .map_err(|error: eventwall_log::IdError| Problem::bad_request(error.to_string()))?;
+            before = Some(id);
+        } else if name == "count" {
+            let found = value.parse().ok().filter(|count| (1..=MAX_PAGE).contains(count));
+            let wrong = || Problem::bad_request(format!("count is a number from 1 to {MAX_PAGE}"));
+            count = found.ok_or_else(wrong)?;
+        }
+    }
+    Ok((before, count))
+}
+
+async fn newest(asked: &Asked<'_>, count: usize) -> Result<Slip, Problem> {
+    let live = asked.wall.projections.of(asked.topic);
+    let page = read_page(&asked.wall.app.hub, asked.topic, &live, None, count).await;
+    page.map_err(start_problem)
+}
+
+impl Asked<'_> {
+    /// How many posts there are, once that is known.
+    async fn counts(&self) -> Value {
+        let live = self.wall.projections.of(self.topic);
+        if !live.is_ready_soon().await {
+            return context! {};
+        }
+        let counts = live.look().counts();
+        context! { posts => counts.posts, counts => self.count("counts", counts.posts) }
+    }
+
+    /// The code that leads a phone to the wall.
+    fn code(&self) -> Value {
+        Value::from_safe_string(svg(&self.url()))
+    }
+}
+
+/// Who only looks needs no cookie.
+fn nobody() -> Visitor {
+    Visitor { id: String::new(), name: String::new() }
+}
+
+impl Wall {
+    /// Who asks, and whether they were here before.
+    fn who(&self, request: &Parts) -> (Visitor, bool) {
+        match self.signer.visitor(&request.headers) {
+            Some(visitor) => (visitor, true),
+            None => (Visitor::new_guest(), false),
+        }
+    }
 }
 
 pub(crate) fn set_cookie(
@@ -75,53 +214,4 @@ pub(crate) fn set_cookie(
     let name: HeaderName = header::SET_COOKIE;
     let secure = Client::of(extensions).is_some_and(|client| client.secure);
     response.headers_mut().insert(name, wall.signer.cookie(visitor, secure));
-}
-
-/// Fills the template in one pass, so that nothing filled in is looked at again.
-fn fill(values: &[(&str, &str)]) -> String {
-    let mut page = String::with_capacity(TEMPLATE.len() + 256);
-    let mut rest = TEMPLATE;
-    while let Some(at) = rest.find("{{") {
-        page.push_str(&rest[..at]);
-        rest = &rest[at..];
-        match values.iter().find(|(key, _)| rest.starts_with(key)) {
-            Some((key, value)) => {
-                escape(&mut page, value);
-                rest = &rest[key.len()..];
-            }
-            None => {
-                page.push_str("{{");
-                rest = &rest[2..];
-            }
-        }
-    }
-    page.push_str(rest);
-    page
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_filled_in_is_text() {
-        let hostile = "\"><script>alert(1)</script>{{name}}";
-        let page = fill(&[
-            ("{{assets}}", "/assets/1"),
-            ("{{wall}}", hostile),
-            ("{{name}}", "N"),
-            ("{{visitor}}", "v"),
-            ("{{may}}", "post"),
-        ]);
-        assert!(!page.contains("<script>alert"));
-        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;{{name}}"));
-        assert!(page.contains("src=\"/assets/1/js/main.js\""));
-    }
-
-    #[test]
-    fn the_template_asks_for_nothing_else() {
-        let names = ["{{assets}}", "{{wall}}", "{{name}}", "{{visitor}}", "{{may}}"];
-        let page = fill(&names.map(|name| (name, "")));
-        assert!(!page.contains("{{"), "a placeholder that nobody fills");
-    }
 }

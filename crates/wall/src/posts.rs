@@ -1,4 +1,4 @@
-//! `POST /walls/{wall}/posts`: a visitor's command becomes an event, stamped with the author
+//! `POST /walls/{wall}/posts` and what its author does to a post later: a visitor's command becomes an event, stamped with the author
 //! that the cookie names. With an `Idempotency-Key` a repeat is the same post, not another.
 
 use std::sync::Arc;
@@ -8,31 +8,91 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_log::{AppendOptions, IdempotencyKey, NewEvent, Topic};
+use eventwall_hub::{PageLimit, Start};
+use eventwall_log::{AppendOptions, EventId, Filter, IdempotencyKey, NewEvent, Topic};
 use eventwall_server::{
-    Client, Problem, append_problem, collect_body, idempotency_key, is_own, media_type,
+    Client, Problem, append_problem, collect_body, decode, idempotency_key, is_own, media_type,
+    start_problem,
 };
-use http::{HeaderMap, Request, StatusCode, header};
-use serde_json::json;
+use http::{HeaderMap, Request, StatusCode, header, request::Parts};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{
     Wall,
     command::{Command, FieldError},
     page::set_cookie,
+    projection::{EDIT, Edit, REMOVE, Removal},
+    shown::kind_of,
     visitor::Visitor,
     wall_of,
 };
+
+/// The scope of posts' keys. Not the visitor: whoever lost the answer may have lost the cookie with it.
+const KEYS: &str = "wall";
 
 pub(crate) async fn post(
     State(wall): State<Arc<Wall>>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let (_, topic) = wall_of(&parts.uri)?;
-    same_origin(&parts.headers)?;
+    let (_, topic) = admitted(&wall, &parts).await?;
     json_only(&parts.headers)?;
+    let (command, visitor) = written(&wall, &parts, body).await?;
+    let post = command.post(&visitor.name).map_err(field_problem)?;
+    let key = idempotency_key(&parts.headers, KEYS)?;
+    let event = NewEvent { event: post.event.map(Into::into), ..NewEvent::new(topic, post.data) };
+    let id = publish(&wall, event, &visitor, key).await?;
+    Ok(created(&wall, &parts, &visitor, &json!({ "id": id, "name": visitor.name })))
+}
+
+/// `PUT /walls/{wall}/posts/{id}`: its author has thought again.
+pub(crate) async fn edit(
+    State(wall): State<Arc<Wall>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let (_, topic) = admitted(&wall, &parts).await?;
+    json_only(&parts.headers)?;
+    let id = own_post(&wall, &topic, &parts).await?;
+    let (command, visitor) = written(&wall, &parts, body).await?;
+    let post = command.post(&visitor.name).map_err(field_problem)?;
+    let event = post.event.unwrap_or("message").into();
+    let edit = Edit { post: id.to_string(), event, data: post.data };
+    let event = told(topic, EDIT, &edit);
+    let key = idempotency_key(&parts.headers, KEYS)?;
+    let edit_id = publish(&wall, event, &visitor, key).await?;
+    Ok(created(&wall, &parts, &visitor, &json!({ "id": edit_id, "name": visitor.name })))
+}
+
+/// `DELETE /walls/{wall}/posts/{id}`: its author takes it back. It leaves the log, too.
+pub(crate) async fn remove(
+    State(wall): State<Arc<Wall>>,
+    request: Request<Body>,
+) -> Result<StatusCode, Problem> {
+    let (parts, _) = request.into_parts();
+    let (_, topic) = admitted(&wall, &parts).await?;
+    let id = own_post(&wall, &topic, &parts).await?;
+    let visitor = wall.signer.visitor(&parts.headers).unwrap_or_else(Visitor::new_guest);
+    // First everybody is told: what is erased first and told never would stay on pages.
+    let event = told(topic, REMOVE, &Removal { post: id.to_string() });
+    publish(&wall, event, &visitor, None).await?;
+    let erased = wall.app.hub.erase(vec![id.position]).await;
+    erased.map_err(|error| append_problem(&error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whoever may post here, and not too much.
+async fn admitted(wall: &Wall, parts: &Parts) -> Result<(String, Topic), Problem> {
+    let (name, topic) = wall_of(&parts.uri)?;
+    same_origin(&parts.headers)?;
     wall.app.settings().access.check_post(&topic)?;
     wall.app.check_amount(Client::of(&parts.extensions), &topic).await?;
+    Ok((name, topic))
+}
+
+/// What the visitor wrote, and who they are from now on.
+async fn written(wall: &Wall, parts: &Parts, body: Body) -> Result<(Command, Visitor), Problem> {
     let body = collect_body(body, &wall.app).await?;
     let command: Command = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("the body is no post: {error}")))?;
@@ -40,30 +100,58 @@ pub(crate) async fn post(
     if let Some(name) = command.new_name().map_err(field_problem)? {
         name.clone_into(&mut visitor.name);
     }
-    let key = idempotency_key(&parts.headers, &visitor.id)?;
-    let id = publish(&wall, topic, &command, &visitor, key).await?;
-    let answer = json!({ "id": id, "name": visitor.name });
-    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    let mut response = (StatusCode::CREATED, head, answer.to_string()).into_response();
-    set_cookie(&mut response, &wall, &visitor, &parts.extensions);
-    Ok(response)
+    Ok((command, visitor))
+}
+
+/// The post that the path names, if it is on this wall and the visitor's own.
+async fn own_post(wall: &Wall, topic: &Topic, parts: &Parts) -> Result<EventId, Problem> {
+    let raw = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    let id: EventId = decode("the post's id", raw)?
+        .parse()
+        .map_err(|error: eventwall_log::IdError| Problem::bad_request(error.to_string()))?;
+    let gone =
+        || Problem::new(StatusCode::NOT_FOUND, "there is no such post on this wall any more");
+    let before = EventId { position: id.position.before(), epoch: id.epoch.clone() };
+    let filter = Filter::topics([topic.clone()]);
+    let page = wall.app.hub.page(filter, &Start::After(before), PageLimit::events(1)).await;
+    let page = page.map_err(start_problem)?;
+    let event = page.events.first().filter(|event| *event.id() == id).ok_or_else(gone)?;
+    let record = event.record();
+    kind_of(record.event.as_deref().unwrap_or("message")).ok_or_else(gone)?;
+    let visitor = wall.signer.visitor(&parts.headers);
+    if visitor.is_some_and(|visitor| record.fields.by.as_deref() == Some(&visitor.id)) {
+        return Ok(id);
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "a post is changed by who wrote it, from the same browser",
+    ))
+}
+
+/// An event of the wall's own.
+fn told(topic: Topic, name: &str, data: &impl Serialize) -> NewEvent {
+    let data = serde_json::to_string(data).unwrap_or_default();
+    NewEvent { event: Some(name.into()), ..NewEvent::new(topic, data) }
 }
 
 async fn publish(
     wall: &Wall,
-    topic: Topic,
-    command: &Command,
+    mut event: NewEvent,
     visitor: &Visitor,
     key: Option<IdempotencyKey>,
 ) -> Result<String, Problem> {
-    let post = command.post(&visitor.name).map_err(field_problem)?;
-    let mut event = NewEvent::new(topic, post.data);
-    event.event = post.event.map(Into::into);
     event.by = Some(visitor.id.clone().into());
     let options = AppendOptions { key, ..AppendOptions::default() };
     let appended = wall.app.hub.publish(event.into(), options).await;
     let appended = appended.map_err(|error| append_problem(&error))?;
     Ok(appended.ids.first().map(ToString::to_string).unwrap_or_default())
+}
+
+fn created(wall: &Wall, parts: &Parts, visitor: &Visitor, answer: &Value) -> Response {
+    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (StatusCode::CREATED, head, answer.to_string()).into_response();
+    set_cookie(&mut response, wall, visitor, &parts.extensions);
+    response
 }
 
 fn field_problem(error: FieldError) -> Problem {

@@ -56,6 +56,14 @@ pub(crate) struct Origin(IpAddr);
 const SIGNS_OF_A_PROXY: [&str; 5] =
     ["x-forwarded-for", "forwarded", "x-forwarded-host", "x-real-ip", "via"];
 
+impl Client {
+    /// The host that it asked its proxy for, if a trusted one says so.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+}
+
 impl Trust {
     /// Whether an address is a trusted proxy's.
     #[must_use]

@@ -252,7 +252,9 @@ fn stream_head(heartbeat: Duration) -> [(HeaderName, HeaderValue); 5] {
     ]
 }
 
-fn start_problem(error: StartError) -> Problem {
+/// Why a page or stream cannot begin there.
+#[must_use]
+pub fn start_problem(error: StartError) -> Problem {
     match error {
         StartError::TooMany { .. } | StartError::TooLarge { .. } => {
             Problem::bad_request(error.to_string())

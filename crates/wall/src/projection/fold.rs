@@ -1,0 +1,112 @@
+//! The fold of a wall's log. Pure: events go in, in the order of the log, each at most once.
+
+use std::collections::HashMap;
+
+use eventwall_hub::Framed;
+use eventwall_log::{EventId, Position};
+use serde::{Deserialize, Serialize};
+
+use crate::shown::{Entry, kind_of};
+
+/// The name of the event that changes a post. Only the wall can write it: the hub refuses such names.
+pub(crate) const EDIT: &str = "eventwall:edit";
+/// The name of the event that takes a post away.
+pub(crate) const REMOVE: &str = "eventwall:remove";
+
+/// The data of [`EDIT`]: what a post is from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Edit {
+    /// The post's id.
+    pub(crate) post: String,
+    /// As of an event: `message` for a status.
+    pub(crate) event: String,
+    pub(crate) data: String,
+}
+
+/// The data of [`REMOVE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Removal {
+    /// The post's id.
+    pub(crate) post: String,
+}
+
+/// How many posts a wall has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) posts: usize,
+}
+
+/// A wall, as far as its log was folded.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Projection {
+    /// Up to where.
+    cursor: Option<String>,
+    /// Positions of the posts, ascending.
+    posts: Vec<u64>,
+    /// What became of posts that were changed, by position.
+    edits: HashMap<u64, (String, String)>,
+}
+
+impl Projection {
+    /// Up to where the log was folded.
+    pub(crate) fn cursor(&self) -> Option<EventId> {
+        self.cursor.as_deref().and_then(|cursor| cursor.parse().ok())
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { posts: self.posts.len() }
+    }
+
+    /// Takes the next event in.
+    pub(crate) fn apply(&mut self, event: &Framed) {
+        let record = event.record();
+        match record.event.as_deref().unwrap_or("message") {
+            EDIT => self.edit(&record.data),
+            REMOVE => self.remove(&record.data),
+            name if kind_of(name).is_some() => self.posts.push(event.position().0),
+            _ => {}
+        }
+    }
+
+    /// All up to there was taken in.
+    pub(crate) fn reached(&mut self, cursor: &EventId) {
+        self.cursor = Some(cursor.to_string());
+    }
+
+    /// The log has nothing before `first` any more.
+    pub(crate) fn forget_before(&mut self, first: Position) {
+        let gone = self.posts.partition_point(|position| *position < first.0);
+        self.posts.drain(..gone);
+        self.edits.retain(|position, _| *position >= first.0);
+    }
+
+    /// What a post is now.
+    pub(crate) fn revise(&self, entry: &mut Entry) {
+        let Some((event, data)) = self.edits.get(&entry.id.position.0) else { return };
+        entry.event.clone_from(event);
+        entry.data.clone_from(data);
+        entry.edited = true;
+    }
+
+    fn edit(&mut self, data: &str) {
+        let Ok(edit) = serde_json::from_str::<Edit>(data) else { return };
+        if let Some(position) = self.position_of(&edit.post) {
+            self.edits.insert(position, (edit.event, edit.data));
+        }
+    }
+
+    fn remove(&mut self, data: &str) {
+        let Ok(removal) = serde_json::from_str::<Removal>(data) else { return };
+        let Some(position) = self.position_of(&removal.post) else { return };
+        if let Ok(at) = self.posts.binary_search(&position) {
+            self.posts.remove(at);
+        }
+        self.edits.remove(&position);
+    }
+
+    /// Of a post that is on the wall.
+    fn position_of(&self, id: &str) -> Option<u64> {
+        let position = id.parse::<EventId>().ok()?.position.0;
+        self.posts.binary_search(&position).ok().map(|_| position)
+    }
+}
