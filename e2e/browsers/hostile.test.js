@@ -61,17 +61,23 @@ async function watched(owner, name, server, wall) {
 
 /** Elements within the posts that no card of ours has. @param {WallPage} wall */
 function foreign(wall) {
-  const ours = "article, header, div, span, svg, use, bdi, time, p";
+  const ours = "article, header, div, span, svg, use, bdi, time, p, .post-tools > button, .post-text > code";
   return wall.page.$$eval(
     "#posts *",
-    (elements, ours) => elements.filter((element) => !element.matches(ours)).map((element) => element.outerHTML),
+    (elements, ours) => {
+      // An address leads where it says, in a window that knows nothing of this one, and is followed by who presses it.
+      const isLink = (/** @type {Element} */ element) =>
+        element instanceof HTMLAnchorElement && element.matches(".post-text > a[rel~=noopener][target=_blank]") &&
+        element.getAttribute("href") === element.textContent && /^https?:/.test(element.textContent ?? "") && element.childElementCount === 0;
+      return elements.filter((element) => !element.matches(ours) && !isLink(element)).map((element) => element.outerHTML);
+    },
     ours,
   );
 }
 
 /** Elements in the words of posts, where there must be none. @param {WallPage} wall */
 function markup(wall) {
-  return wall.page.$$eval(".post-text > *, .post-place > *, .post bdi > *, .post-location bdi > *", (elements) =>
+  return wall.page.$$eval(".post-text > :not(a, code), .post-text > * > *, .post-place > *, .post bdi > *, .post-location bdi > *", (elements) =>
     elements.map((element) => element.outerHTML),
   );
 }

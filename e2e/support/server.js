@@ -142,6 +142,16 @@ export class Server {
     return page.events;
   }
 
+  /**
+   * The newest posts of a wall as the server has them, oldest first.
+   * @param {string} wall
+   * @returns {Promise<{ events: Logged[], counts: { posts: number } }>}
+   */
+  async posts(wall) {
+    const answer = await this.#ask(`/walls/${encodeURIComponent(wall)}/posts?count=200`, {});
+    return answer.json();
+  }
+
   /** How many streams are followed now. */
   async subscribers() {
     const text = await (await this.#ask("/metrics", {})).text();
@@ -161,7 +171,8 @@ export class Server {
   /** @param {string} listen */
   async #spawn(listen) {
     if (!existsSync(BINARY)) throw new Error(`There is no server at ${BINARY}: build it first, or set EVENTWALL_BIN`);
-    const child = spawn(BINARY, ["--listen", listen, "--data", this.#data, ...this.#settings], {
+    const own = this.#settings.includes("--store") ? [] : ["--data", this.#data];
+    const child = spawn(BINARY, ["--listen", listen, ...own, ...this.#settings], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env.PATH, HOME: this.#data },
     });

@@ -267,15 +267,17 @@ fn first_wall(access: &Access) -> String {
 
 /// Printed once the address answers, in one piece.
 fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Result<(), Failure> {
+    let address = reachable(address);
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
     let wall = first_wall(access);
+    let screen = if wall.is_empty() { format!("walls/{}", eventwall_wall::LOBBY) } else { wall.clone() };
     let post = lobby()
         .filter(|lobby| access.writes(lobby))
         .map_or_else(String::new, |lobby| format!("  post  curl -d hello {base}/topics/{lobby}\n"));
     let open = access.told().map_or_else(String::new, |open| format!("  open  {open}\n"));
     let greeting = format!(
-        "Eventwall {version}\n  wall  {base}/{wall}\n  log   {log}\n{open}{post}Ctrl-C stops it.\n"
+        "Eventwall {version}\n  wall  {base}/{wall}\n  show  {base}/{screen}/screen (on a projector)\n  log   {log}\n{open}{post}Ctrl-C stops it.\n"
     );
     let mut out = std::io::stdout().lock();
     match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {
@@ -285,6 +287,18 @@ fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Resu
         }
         _ => Ok(()),
     }
+}
+
+/// An address that others can use: of a server that listens on all, that of the way out of this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    // Nothing is sent: the system only says from where it would be (RFC 5737: nobody is there).
+    let outside: SocketAddr = ([192, 0, 2, 1], 9).into();
+    let own = std::net::UdpSocket::bind(("0.0.0.0", 0))
+        .and_then(|socket| socket.connect(outside).and_then(|()| socket.local_addr()));
+    own.map_or(address, |own| SocketAddr::new(own.ip(), address.port()))
 }
 
 fn play_samples(app: Arc<App>) -> JoinHandle<()> {

@@ -101,6 +101,42 @@ export class WallPage {
     );
   }
 
+  /**
+   * Posts a status without a mouse, which a page in the background has no use for.
+   * @param {string} msg
+   */
+  async write(msg) {
+    await this.fill("msg", msg);
+    await this.page.$eval("#composer", (form) => /** @type {HTMLFormElement} */ (form).requestSubmit());
+  }
+
+  /** Changes a post of its own. @param {string} from @param {string} to */
+  async change(from, to) {
+    await this.#press(from, ".edit");
+    await untilEqual(() => this.value("msg"), from);
+    await this.write(to);
+    await until(`${to} on the wall`, async () => (await this.texts()).includes(to));
+  }
+
+  /** Takes a post of its own back. @param {string} msg */
+  async takeBack(msg) {
+    await this.page.evaluate(() => void (window.confirm = () => true));
+    await this.#press(msg, ".remove");
+    await until(`${msg} to be gone`, async () => !(await this.texts()).includes(msg));
+  }
+
+  /** @param {string} msg @param {string} button */
+  async #press(msg, button) {
+    await until(`${msg} on the wall`, async () => (await this.texts()).includes(msg));
+    const press = (/** @type {string} */ text, /** @type {string} */ selector) => {
+      const cards = [...document.querySelectorAll("#posts > .post")];
+      const card = cards.find((one) => one.querySelector(".post-text")?.textContent === text);
+      const found = card?.querySelector(`.post-tools ${selector}`);
+      if (found instanceof HTMLButtonElement) found.click();
+    };
+    await this.page.evaluate(press, msg, button);
+  }
+
   /** Posts on their way, oldest first: what becomes of each, and what it says. */
   pending() {
     return this.page.$$eval(".pending-item", (items) =>
