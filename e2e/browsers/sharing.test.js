@@ -4,6 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 
 import { Misbehaving } from "../support/misbehaving.js";
 import { Publisher } from "../support/publisher.js";
@@ -122,6 +123,76 @@ for (const name of BROWSERS) {
       assert.deepEqual(other.asked.map(({ headers }) => headers.authorization), ["Bearer 1", "Bearer 2", "Bearer 3"]);
     });
 
+    test("what is closed stays closed, whoever closes it", async (t) => {
+      const { server, tabs } = await open(t, Array(2).fill(`/topics/${TOPIC}`));
+      await tabs.untilShared();
+      const [one, other] = tabs.pages;
+      assert.ok(one && other);
+      await one.evaluate("source.close()");
+      await other.evaluate("source.addEventListener('message', () => source.close())");
+      await server.publish(TOPIC, "the last");
+      await untilEqual(() => server.subscribers(), 0, "streams at the server");
+      // A closed line would be back by now, with its next look for a leader.
+      await wait(2_000);
+      assert.equal(await server.subscribers(), 0);
+      for (const page of [one, other]) {
+        const { state, shared, opens, errors } = await tabs.look(page);
+        assert.deepEqual({ state, shared, opens, errors }, { state: "closed", shared: false, opens: 1, errors: 0 });
+      }
+    });
+
+    test("a gap that ends where its followers stand is told to them", async (t) => {
+      const server = await Server.start(t, ["--max-events-per-topic", "5"]);
+      const tabs = await Tabs.open(t, browsers, name, server, 0, { host: "worker", topic: TOPIC });
+      for (const topic of ["a", "b"]) await tabs.add(`/topics/${topic}`);
+      await tabs.untilShared();
+      await server.publish("a", "0");
+      await tabs.untilData(/** @type {import("puppeteer-core").Page} */ (tabs.pages[0]), ["0"]);
+      await server.kill();
+      await server.restart();
+      // What is left of b comes before what is lost of a.
+      await server.batch([{ topic: "b", data: "kept" }, ...Array.from({ length: 20 }, (_, i) => ({ topic: "a", data: `${i}` }))]);
+      for (const page of tabs.pages) await untilEqual(async () => (await tabs.look(page)).gaps, ["expired"], "gaps", 30_000);
+      const [a, b] = tabs.pages;
+      assert.ok(a && b);
+      await tabs.untilData(a, ["0", "15", "16", "17", "18", "19"]);
+      await tabs.untilData(b, ["kept"]);
+    });
+
+    test("a page that shares rests, too, when nobody sees it", async (t) => {
+      const { server, tabs } = await open(t, [`/topics/${TOPIC}`], { share: true, hidden: 200 });
+      await tabs.untilShared();
+      const publisher = new Publisher(server, TOPIC);
+      const [page] = tabs.pages;
+      assert.ok(page);
+      await publisher.publish(3);
+      await tabs.untilAll(publisher);
+      await (await tabs.context.newPage()).bringToFront();
+      await untilEqual(async () => (await tabs.look(page)).state, "paused");
+      await untilEqual(() => server.subscribers(), 0, "streams at the server");
+      await publisher.publish(3);
+      await page.bringToFront();
+      await tabs.untilAll(publisher);
+      await tabs.untilShared();
+    });
+
+    test("who rests while a server wants to be left alone comes back all the same", async (t) => {
+      const { tabs } = await open(t, []);
+      const headers = { "Retry-After": "2" };
+      const other = await Misbehaving.start(t, [{ status: 503, headers }, { body: "data: last\n\n", then: "hold" }]);
+      const page = await tabs.blank();
+      // Pages of another origin are not told of that header.
+      await page.goto(other.origin);
+      await page.evaluate(followHidden, `${other.origin}/stream`);
+      await untilEqual(() => other.asked.length, 1);
+      await (await tabs.context.newPage()).bringToFront();
+      await untilEqual(() => page.evaluate("document.hidden"), true);
+      await wait(300);
+      await page.bringToFront();
+      await untilEqual(() => page.evaluate("data"), ["last"]);
+      assert.ok(Number(other.asked[1]?.at) - Number(other.asked[0]?.at) >= 2_000, "not before it likes");
+    });
+
     test("a page that nobody sees for a while gives its line up, and goes on where it was", async (t) => {
       const { server, tabs } = await open(t, [`/topics/${TOPIC}`], { share: false, hidden: 200 });
       const publisher = new Publisher(server, TOPIC);
@@ -150,6 +221,19 @@ async function followWithToken(url) {
   const { Eventwall } = await import(/** @type {string} */ ("/eventwall.js"));
   let tokens = 0;
   const source = new Eventwall(url, { share: "me", token: async () => String((tokens += 1)) });
+  /** @type {string[]} */
+  const data = [];
+  source.onmessage = (/** @type {MessageEvent} */ event) => data.push(event.data);
+  Object.assign(window, { source, data });
+}
+
+/**
+ * Runs in the page.
+ * @param {string} url
+ */
+async function followHidden(url) {
+  const { Eventwall } = await import(/** @type {string} */ ("/eventwall.js"));
+  const source = new Eventwall(url, { hidden: 100 });
   /** @type {string[]} */
   const data = [];
   source.onmessage = (/** @type {MessageEvent} */ event) => data.push(event.data);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::{
     counts::Counts,
     install::install,
-    run::{cargo, root, run, run_told},
+    run::{cargo, command, root, run, run_counted, run_told},
     suites::simulate,
 };
 
@@ -78,6 +78,12 @@ pub(crate) fn soak(minutes: u64) -> Result<(), String> {
                 break;
             }
         }
+        tell(turn, began, "browsers over a minute's outage and a closed lid");
+        let mut long = command(&["npm", "run", "--silent", "test:long"]);
+        run_counted(
+            long.env("EVENTWALL_BIN", root().join("target/release/eventwall")),
+            &mut counts,
+        )?;
         tell(turn, began, "lost power at every step, retention against its model");
         models(&mut counts)?;
         tell(turn, began, "simulated runs with fresh seeds");

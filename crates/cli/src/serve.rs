@@ -271,7 +271,8 @@ fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Resu
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
     let wall = first_wall(access);
-    let screen = if wall.is_empty() { format!("walls/{}", eventwall_wall::LOBBY) } else { wall.clone() };
+    let screen =
+        if wall.is_empty() { format!("walls/{}", eventwall_wall::LOBBY) } else { wall.clone() };
     let post = lobby()
         .filter(|lobby| access.writes(lobby))
         .map_or_else(String::new, |lobby| format!("  post  curl -d hello {base}/topics/{lobby}\n"));
