@@ -32,9 +32,9 @@ export async function climb(t, start, open) {
   const proxy = await start(t, server);
   const client = await open(proxy.origin, `${proxy.origin}/topics/${TOPIC}`);
   const publisher = new Publisher(server, TOPIC);
+  let going = true;
   try {
     // What is published from here on has to arrive, though no stream ever began for the client.
-    let going = true;
     const publishing = (async () => {
       while (going) {
         await publisher.publish(1);
@@ -54,6 +54,7 @@ export async function climb(t, start, open) {
     assert.deepEqual(seen.data, publisher.acknowledged);
     assert.equal(seen.errors, 0, "neither change is an error to a page");
   } finally {
+    going = false;
     await client.close();
   }
 }

@@ -284,8 +284,9 @@ fn the_demo_plays_posts_at_once_and_leaves_nothing_behind() {
         .env("HOME", home.path())
         .env_remove("XDG_DATA_HOME");
     let demo = Running::start(&mut command);
-    let greeting: Vec<_> = (0..5).map(|_| demo.line()).collect();
-    assert!(greeting[2].contains("in memory"), "{greeting:?}");
+    let greeting: Vec<_> = (0..6).map(|_| demo.line()).collect();
+    assert!(greeting[2].contains("/walls/lobby/screen"), "{greeting:?}");
+    assert!(greeting[3].contains("in memory"), "{greeting:?}");
     let addr = greeting[1].split("http://").nth(1).unwrap().trim_end_matches('/').parse().unwrap();
     let follower = Follower::start(addr, "/topics/walls/lobby?last=5", &[]);
     follower.wait("two posts", |seen| seen.messages().count() >= 2);
@@ -313,6 +314,7 @@ fn settings_come_from_the_environment_too() {
     let server = Running::start(&mut command);
     server.line();
     assert!(server.line().contains("http://127.0.0.1:"));
+    assert!(server.line().contains("/screen"));
     assert!(server.line().contains("in memory"));
 }
 

@@ -217,3 +217,81 @@ fn every_view_is_in_the_readers_language_and_asks_nobody_else() {
         assert_eq!(get(server.addr, icon["src"].as_str().unwrap(), &[]).status, 200, "{icon}");
     }
 }
+
+#[test]
+fn what_a_post_was_in_between_is_nobodys_to_read() {
+    let server = Server::start();
+    let author = Visitor::come(server.addr);
+    let first = author.post("k1", "zero");
+    let mine = format!("/walls/test/posts/{first}");
+    let edit = |key: &str, msg: &str| {
+        let body = format!(r#"{{"kind":"status","msg":"{msg}"}}"#);
+        assert_eq!(author.send("PUT", &mine, key, &body).status, 201);
+    };
+    edit("k2", "thought-one");
+    let others: Vec<_> =
+        (0..10).map(|i| author.post(&format!("o{i}"), &format!("other {i}"))).collect();
+    edit("k3", "thought-two");
+    // A page of older posts shows the last edit, which came after all of it.
+    assert_eq!(
+        says(server.addr, &format!("before={}", others[2])),
+        ["thought-two", "other 0", "other 1"]
+    );
+    let log =
+        || get(server.addr, "/topics/walls/test?last=100", &["Accept: application/json"]).text();
+    assert!(!log().contains("thought-one") && log().contains("thought-two"), "{}", log());
+    assert_eq!(author.send("DELETE", &mine, "k4", "").status, 204);
+    assert!(!log().contains("zero") && !log().contains("thought-two"), "{}", log());
+    assert_eq!(get_json(server.addr, "/presence?topic=walls/test")["presence"]["walls/test"], 0);
+}
+
+#[test]
+fn a_wall_is_found_behind_any_number_of_changes() {
+    let server = Server::start();
+    let author = Visitor::come(server.addr);
+    let first = author.post("k", "changed often");
+    author.post("k2", "steady");
+    let mine = format!("/walls/test/posts/{first}");
+    for i in 0..60 {
+        let body = format!(r#"{{"kind":"status","msg":"version {i}"}}"#);
+        assert_eq!(author.send("PUT", &mine, &format!("e{i}"), &body).status, 201);
+    }
+    // Those superseded are erased: what is left of all of it is one.
+    assert_eq!(says(server.addr, ""), ["version 59", "steady"]);
+    // What others publish may be no post at all: the page goes on from where it came to.
+    for _ in 0..60 {
+        let odd = [r#"{"data":"x","event":"odd"}"#; 10].join("\n");
+        let ndjson = ["Content-Type: application/x-ndjson"];
+        request(server.addr, "POST", "/topics/walls/test", &ndjson, odd.as_bytes());
+    }
+    let mut page = get_json(server.addr, "/walls/test/posts");
+    let mut reads = 0;
+    while page["events"].as_array().unwrap().is_empty() {
+        assert_eq!(page["more"], true);
+        page = get_json(
+            server.addr,
+            &format!("/walls/test/posts?before={}", page["oldest"].as_str().unwrap()),
+        );
+        reads += 1;
+        assert!(reads < 5);
+    }
+    assert_eq!(page["events"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn posts_that_grew_too_old_are_counted_no_more_and_large_ones_make_small_pages() {
+    let server = eventwall_testkit::Setup::default().args(["--max-age", "3s"]).start();
+    let count = || get_json(server.addr, "/walls/test/posts")["counts"]["posts"].clone();
+    for _ in 0..3 {
+        request(server.addr, "POST", "/topics/walls/test", &[], b"soon gone");
+    }
+    until("three posts", || count() == 3);
+    until("none", || count() == 0);
+    let large = "`a`".repeat(300_000);
+    for _ in 0..5 {
+        request(server.addr, "POST", "/topics/walls/large", &[], large.as_bytes());
+    }
+    let page = get(server.addr, "/walls/large", &[]);
+    assert!(page.body.len() < 2_000_000, "{} bytes", page.body.len());
+    assert_eq!(get_json(server.addr, "/walls/large/posts")["more"], true);
+}

@@ -63,6 +63,11 @@ export class Board {
     this.#describe();
   }
 
+  /** When a post was made, if it is here. @param {string} id */
+  timeOf(id) {
+    return this.#queue.find((post) => post.id === id)?.time ?? this.#card(id)?.querySelector("time")?.dateTime;
+  }
+
   #next() {
     this.#timer = 0;
     const post = this.#queue.shift();

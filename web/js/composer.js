@@ -36,7 +36,7 @@ export class Composer {
   constructor(post) {
     this.#post = post;
     this.#form.addEventListener("change", () => this.#showKind());
-    this.#form.addEventListener("input", () => notebook.keep(this.#kind, this.#draft(this.#kind)));
+    this.#form.addEventListener("input", () => this.#changing || notebook.keep(this.#kind, this.#draft(this.#kind)));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -91,6 +91,8 @@ export class Composer {
     this.#changing = id;
     this.#showChanging();
     this.edit({ kind, draft });
+    // It is on the wall, and not to be posted once more after a reload.
+    notebook.keep(kind, {});
   }
 
   /** @param {{ kind: DraftKind, draft: Draft }} draft */
@@ -128,6 +130,8 @@ export class Composer {
     try {
       const headers = { "Content-Type": "application/json", Accept: "application/json" };
       const answer = await ask(postUrl(id), { method: "PUT", headers, body: JSON.stringify({ kind, ...draft }) });
+      // Another may be changed by now.
+      if (this.#changing !== id) return;
       if (!answer.ok) return this.#complain(kind, answer);
       this.#endChanging();
       this.#tell(words("saved"));
@@ -140,6 +144,7 @@ export class Composer {
     this.#changing = "";
     this.#showChanging();
     for (const name of SUBJECTS) this.#field(name).text = "";
+    notebook.keep(this.#kind, {});
     this.#tell("");
     this.#field(FIELDS[this.#kind][0] ?? "msg").focus();
   }

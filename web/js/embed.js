@@ -21,7 +21,7 @@ void follow(cursor, {
   events: [...KINDS.keys()],
   onEvent: (data) => show(readJson(data)),
   onChange: (name, data) => change(name, readJson(data)),
-  onGap: () => {},
+  onGap: () => location.reload(),
   onState: (state) => quiet.show(state === "live"),
 });
 

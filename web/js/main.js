@@ -11,7 +11,7 @@ import * as history from "./history.js";
 import { Older } from "./older.js";
 import { Outbox } from "./outbox.js";
 import { offerTools } from "./own.js";
-import { cursor, may, more, streamUrl } from "./page.js";
+import { cursor, may, more, oldest, streamUrl } from "./page.js";
 import { Pending } from "./pending.js";
 import { KINDS } from "./post.js";
 import { Status } from "./status.js";
@@ -30,8 +30,8 @@ const outbox = may.has("post") ? compose() : undefined;
 byId("compose", HTMLElement).hidden = !outbox;
 keepTrue(list);
 offerCopies();
-wall.adopt();
-if (!wall.empty) older.offer(more);
+wall.adopt(oldest);
+if (more || !wall.empty) older.offer(more);
 void follow(cursor, {
   url: streamUrl,
   events: [...KINDS.keys()],
@@ -83,7 +83,7 @@ async function loadOlder() {
     const asked = wall.oldest;
     const page = await history.before(asked);
     if (wall.oldest !== asked) continue;
-    wall.addOlder(page.events, page.gap);
+    wall.addOlder(page.events, page.oldest, page.gap);
     return page;
   }
 }
@@ -105,8 +105,7 @@ function change(name, event) {
   if (!isWireEvent(event) || !isRecord(told)) return;
   const { post, event: kind, data } = /** @type {Record<string, string>} */ (told);
   if (name === REMOVE) {
-    tally.remove();
-    wall.remove(post ?? "");
+    if (wall.remove(post ?? "")) tally.remove();
   } else wall.edit(post ?? "", { event: kind ?? "", data: data ?? "", by: event.by });
 }
 

@@ -8,6 +8,8 @@ import { say as words } from "./words.js";
 
 /** How far ahead of the reader the next page is fetched. */
 const AHEAD = "600px";
+/** Milliseconds until who is still near is served again. */
+const AFTER_FAILURE = 5_000;
 
 export class Older {
   #button = byId("older", HTMLButtonElement);
@@ -37,15 +39,20 @@ export class Older {
     try {
       const { events, more } = await this.#load();
       this.offer(more);
-      // It tells of what changes only: whoever is still near goes on.
-      this.#near.unobserve(this.#button);
-      this.#near.observe(this.#button);
+      this.#look();
       if (more) say(this.#note, words("older.loaded", { count: events.length }));
     } catch {
       say(this.#note, words("older.failed"));
+      setTimeout(() => this.#look(), AFTER_FAILURE);
     } finally {
       this.#busy(false);
     }
+  }
+
+  /** It tells of what changes only: whoever is still near goes on. */
+  #look() {
+    this.#near.unobserve(this.#button);
+    this.#near.observe(this.#button);
   }
 
   /** @param {boolean} loading */

@@ -37,7 +37,7 @@ function draftIn(raw) {
 
 /** @param {string} id */
 async function remove(id) {
-  const note = byId("older-note", HTMLElement);
+  const note = byId("composer-note", HTMLElement);
   try {
     const answer = await ask(postUrl(id), { method: "DELETE", headers: { Accept: "application/json" } });
     if (!answer.ok) tell(note, reasonOf(answer, say("refused", { status: answer.status })), true);

@@ -17,6 +17,8 @@ export const wall = told("wall");
 export const url = told("url");
 /** Up to where the posts in the page are the wall. */
 export const cursor = told("cursor");
+/** Before which to go on reading. */
+export const oldest = told("oldest");
 /** Older posts are left. */
 export const more = told("more") === "true";
 export const visitor = told("visitor");

@@ -25,7 +25,8 @@ void follow(cursor, {
   events: [...KINDS.keys()],
   onEvent: (data) => show(readJson(data)),
   onChange: (name, data) => change(name, readJson(data)),
-  onGap: () => {},
+  // Nobody reloads a projector.
+  onGap: () => location.reload(),
   onState: (state) => quiet.show(state === "live"),
 });
 
@@ -46,6 +47,6 @@ function change(name, event) {
     return board.remove(told.post);
   }
   const { post: id, event: kind, data } = /** @type {Record<string, string>} */ (told);
-  const post = readPost({ id: id ?? "", event: kind ?? "", data: data ?? "", time: event.time, by: event.by, edited: true });
+  const post = readPost({ id: id ?? "", event: kind ?? "", data: data ?? "", time: board.timeOf(id ?? "") ?? event.time, by: event.by, edited: true });
   if (post) board.replace(post);
 }

@@ -14,10 +14,13 @@ import { Title } from "./title.js";
  * @typedef {import("./feed.js").Entry} Entry
  * @typedef {import("./wire.js").Gap} Gap
  * @typedef {import("./wire.js").WireEvent} WireEvent
+ * @typedef {{ event: string, data: string, by?: string } | undefined} Now what a post is from now on; nothing: gone
  */
 
 // Posts of one breath are laid out together; nobody sees so short a wait.
 const BREATH = 16;
+/** Changes of posts that are not here that are kept in mind. */
+const MOST_FATES = 1_000;
 
 export class Wall {
   #list = byId("posts", HTMLElement);
@@ -29,6 +32,8 @@ export class Wall {
   #ids = new Set();
   /** @type {Entry[]} */
   #arriving = [];
+  /** What was told of posts that were not here. @type {Map<string, Now>} */
+  #fates = new Map();
   #oldest = "";
   #gapOnTop = false;
   #onChange;
@@ -40,19 +45,19 @@ export class Wall {
     onScroll(() => this.#held.empty || isAway() || this.#release());
   }
 
-  /** Takes over what the server put there. */
-  adopt() {
+  /** Takes over what the server put there. @param {string} oldest before which it goes on */
+  adopt(oldest) {
     for (const id of this.#feed.adopt()) this.#ids.add(id);
-    this.#oldest = this.#feed.oldest;
+    this.#oldest = oldest;
     this.#changed(false);
   }
 
   /**
    * A post is something else from now on.
-   * @param {string} id @param {{ event: string, data: string, by?: string }} now
+   * @param {string} id @param {NonNullable<Now>} now
    */
   edit(id, now) {
-    if (!this.#ids.has(id)) return;
+    if (!this.#ids.has(id)) return this.#remember(id, now);
     this.#settle();
     const time = this.#feed.timeOf(id) ?? this.#held.timeOf(id) ?? "";
     const post = readPost({ id, time, edited: true, ...now });
@@ -62,13 +67,25 @@ export class Wall {
     this.#changed(false);
   }
 
-  /** @param {string} id */
+  /** @param {string} id @returns {boolean} whether it was here */
   remove(id) {
-    if (!this.#ids.delete(id)) return;
+    this.#remember(id, undefined);
+    if (!this.#ids.delete(id)) return false;
     this.#settle();
     this.#held.remove(id);
     this.#feed.remove(id);
     this.#changed(false);
+    return true;
+  }
+
+  /** A page of older posts may be on its way that does not know of it. @param {string} id @param {Now} now */
+  #remember(id, now) {
+    this.#fates.delete(id);
+    this.#fates.set(id, now);
+    for (const first of this.#fates.keys()) {
+      if (this.#fates.size <= MOST_FATES) break;
+      this.#fates.delete(first);
+    }
   }
 
   get empty() {
@@ -88,15 +105,16 @@ export class Wall {
   /**
    * Adds a page of history below what is shown.
    * @param {WireEvent[]} events oldest first
+   * @param {string | null} [oldest] before which it goes on
    * @param {Gap | null} [gap]
    */
-  addOlder(events, gap) {
+  addOlder(events, oldest, gap) {
     /** @type {Entry[]} */
     const entries = events.flatMap((event) => this.#entryOf(event));
     // What is missing lies where the page joins the list; a first page joins nothing.
     if (gap) entries.splice(this.empty ? 0 : entries.length, 0, { gap });
     this.#feed.append(entries);
-    this.#oldest = events[0]?.id ?? this.#oldest;
+    this.#oldest = oldest ?? events[0]?.id ?? this.#oldest;
     this.#changed(false);
   }
 
@@ -119,7 +137,9 @@ export class Wall {
    * @returns {Entry[]} nothing for what is here already or is no post
    */
   #entryOf(event) {
-    const post = readPost(event);
+    const fate = this.#fates.get(event.id);
+    if (this.#fates.has(event.id) && !fate) return [];
+    const post = readPost(fate ? { ...event, ...fate, edited: true } : event);
     if (!post || this.#ids.has(post.id)) return [];
     this.#ids.add(post.id);
     return [{ post }];

@@ -4,7 +4,7 @@
 /**
  * @typedef {{ id: string, event: string, time: string, by?: string, data: string, edited?: boolean }} WireEvent
  * @typedef {{ after?: string, resumed?: string, through?: string, reason?: string }} Gap
- * @typedef {{ events: WireEvent[], cursor: string, more: boolean, gap?: Gap | null, counts?: { posts: number } | null }} HistoryPage
+ * @typedef {{ events: WireEvent[], oldest?: string | null, cursor: string, more: boolean, gap?: Gap | null, counts?: { posts: number } | null }} HistoryPage
  * @typedef {{ title?: string, detail?: string, field?: string }} Problem
  * @typedef {{ ok: boolean, status: number, body: unknown }} Answer
  */

@@ -76,8 +76,22 @@ impl Hub {
         limit: PageLimit,
         wait: Duration,
     ) -> Result<EventPage, StartError> {
-        let until = Instant::now() + wait;
         let _named = self.shared.registry.name(filter.clone());
+        self.page_watching(filter, from, limit, wait).await
+    }
+
+    /// As [`Hub::page_waiting`], for a part of the server itself: it is no follower whom presence counts.
+    ///
+    /// # Errors
+    /// If the start is refused or the log cannot be read.
+    pub async fn page_watching(
+        &self,
+        filter: Filter,
+        from: &Start,
+        limit: PageLimit,
+        wait: Duration,
+    ) -> Result<EventPage, StartError> {
+        let until = Instant::now() + wait;
         let news = self.shared.registry.news(filter.clone());
         let mut page = self.page(filter.clone(), from, limit).await?;
         while page.events.is_empty() && page.gap.is_none() {

@@ -143,7 +143,7 @@ pub(crate) async fn posts(
     let slip =
         read_page(&wall.app.hub, &topic, &live, before, count).await.map_err(start_problem)?;
     let counts = live.is_ready_now().then(|| live.look().counts());
-    let answer = json!({ "events": slip.events, "cursor": slip.cursor, "more": slip.more, "gap": slip.gap, "counts": counts });
+    let answer = json!({ "events": slip.events, "oldest": slip.oldest, "cursor": slip.cursor, "more": slip.more, "gap": slip.gap, "counts": counts });
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((head, answer.to_string()).into_response())
 }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_hub::{PageLimit, Start};
-use eventwall_log::{AppendOptions, EventId, Filter, IdempotencyKey, NewEvent, Topic};
+use eventwall_log::{AppendOptions, EventId, Filter, IdempotencyKey, NewEvent, Position, Topic};
 use eventwall_server::{
     Client, Problem, append_problem, collect_body, decode, idempotency_key, is_own, media_type,
     start_problem,
@@ -59,9 +59,13 @@ pub(crate) async fn edit(
     let post = command.post(&visitor.name).map_err(field_problem)?;
     let event = post.event.unwrap_or("message").into();
     let edit = Edit { post: id.to_string(), event, data: post.data };
+    let edited = topic.clone();
     let event = told(topic, EDIT, &edit);
     let key = idempotency_key(&parts.headers, KEYS)?;
+    let before = edits_of(&wall, &edited, &id).await;
     let edit_id = publish(&wall, event, &visitor, key).await?;
+    // What it was in between is nobody's to read any more.
+    erase(&wall, before).await?;
     Ok(created(&wall, &parts, &visitor, &json!({ "id": edit_id, "name": visitor.name })))
 }
 
@@ -75,11 +79,29 @@ pub(crate) async fn remove(
     let id = own_post(&wall, &topic, &parts).await?;
     let visitor = wall.signer.visitor(&parts.headers).unwrap_or_else(Visitor::new_guest);
     // First everybody is told: what is erased first and told never would stay on pages.
+    let mut gone = edits_of(&wall, &topic, &id).await;
+    gone.push(id.position);
     let event = told(topic, REMOVE, &Removal { post: id.to_string() });
     publish(&wall, event, &visitor, None).await?;
-    let erased = wall.app.hub.erase(vec![id.position]).await;
-    erased.map_err(|error| append_problem(&error))?;
+    erase(&wall, gone).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a post's edits stand in the log.
+async fn edits_of(wall: &Wall, topic: &Topic, id: &EventId) -> Vec<Position> {
+    let live = wall.projections.of(topic);
+    live.is_ready().await;
+    if let Ok(Some(last)) = wall.app.hub.log().last(topic).await {
+        live.has_reached(last.position).await;
+    }
+    live.look().edits_of(id.position).into_iter().map(|edit| edit.position).collect()
+}
+
+async fn erase(wall: &Wall, positions: Vec<Position>) -> Result<(), Problem> {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    wall.app.hub.erase(positions).await.map_err(|error| append_problem(&error))
 }
 
 /// Whoever may post here, and not too much.

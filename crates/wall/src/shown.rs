@@ -12,6 +12,8 @@ use crate::{
 
 /// Whoever posts by the API has no id that begins so.
 const VISITOR: &str = "visitor:";
+/// Characters.
+const MAX_SHOWN: usize = 10_000;
 
 /// What is known of an event that may be a post.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,6 +92,7 @@ impl Entry {
         // Data in no known shape is somebody's plain text: all of it is shown, and no author.
         let plain = words.is_none().then_some(&*self.data);
         let text = words.as_ref().map_or(plain, |words| words.text);
+        let text = text.map(shortened);
         let author = words.as_ref().map(|words| words.author);
         let by = self.by.as_deref().unwrap_or_default();
         let mine = !by.is_empty() && by == visitor;
@@ -109,6 +112,14 @@ impl Entry {
             edited: self.edited,
             raw: mine.then_some(&*self.data),
         })
+    }
+}
+
+/// As much of a text as a page shows; visitors write less.
+fn shortened(text: &str) -> &str {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => &text[..end],
+        None => text,
     }
 }
 

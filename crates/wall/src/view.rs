@@ -137,6 +137,7 @@ impl<'a> Asked<'a> {
             joins => self.wall.app.settings().access.posts(self.topic),
             entries => slip.map(|slip| self.entries(slip)),
             cursor => slip.map_or("", |slip| &slip.cursor),
+            oldest => slip.and_then(|slip| slip.oldest.as_deref()),
             more => slip.is_some_and(|slip| slip.more),
         };
         let template = TEMPLATES.get_template(page);

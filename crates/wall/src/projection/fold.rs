@@ -6,7 +6,7 @@ use eventwall_hub::Framed;
 use eventwall_log::{EventId, Position};
 use serde::{Deserialize, Serialize};
 
-use crate::shown::{Entry, kind_of};
+use crate::shown::kind_of;
 
 /// The name of the event that changes a post. Only the wall can write it: the hub refuses such names.
 pub(crate) const EDIT: &str = "eventwall:edit";
@@ -43,8 +43,8 @@ pub(crate) struct Projection {
     cursor: Option<String>,
     /// Positions of the posts, ascending.
     posts: Vec<u64>,
-    /// What became of posts that were changed, by position.
-    edits: HashMap<u64, (String, String)>,
+    /// The ids of the edits of posts that were changed, by the posts' positions; the last one counts.
+    edits: HashMap<u64, Vec<String>>,
 }
 
 impl Projection {
@@ -61,7 +61,7 @@ impl Projection {
     pub(crate) fn apply(&mut self, event: &Framed) {
         let record = event.record();
         match record.event.as_deref().unwrap_or("message") {
-            EDIT => self.edit(&record.data),
+            EDIT => self.edit(event, &record.data),
             REMOVE => self.remove(&record.data),
             name if kind_of(name).is_some() => self.posts.push(event.position().0),
             _ => {}
@@ -80,18 +80,25 @@ impl Projection {
         self.edits.retain(|position, _| *position >= first.0);
     }
 
-    /// What a post is now.
-    pub(crate) fn revise(&self, entry: &mut Entry) {
-        let Some((event, data)) = self.edits.get(&entry.id.position.0) else { return };
-        entry.event.clone_from(event);
-        entry.data.clone_from(data);
-        entry.edited = true;
+    /// Whether a post is on the wall.
+    pub(crate) fn has(&self, position: Position) -> bool {
+        self.posts.binary_search(&position.0).is_ok()
     }
 
-    fn edit(&mut self, data: &str) {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.posts.is_empty()
+    }
+
+    /// The edits of a post, oldest first.
+    pub(crate) fn edits_of(&self, position: Position) -> Vec<EventId> {
+        let ids = self.edits.get(&position.0).into_iter().flatten();
+        ids.filter_map(|id| id.parse().ok()).collect()
+    }
+
+    fn edit(&mut self, event: &Framed, data: &str) {
         let Ok(edit) = serde_json::from_str::<Edit>(data) else { return };
         if let Some(position) = self.position_of(&edit.post) {
-            self.edits.insert(position, (edit.event, edit.data));
+            self.edits.entry(position).or_default().push(event.id().to_string());
         }
     }
 

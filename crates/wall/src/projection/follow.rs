@@ -7,7 +7,7 @@ use std::{
 };
 
 use eventwall_hub::{PageLimit, Start, StartError};
-use eventwall_log::{Filter, State, Topic};
+use eventwall_log::{EventId, Filter, Position, State, Topic};
 use eventwall_server::App;
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -24,7 +24,7 @@ const MAX_WALLS: usize = 256;
 const IDLE: Duration = Duration::from_secs(600);
 /// Events of a step.
 const STEP: usize = 1_000;
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(5);
 /// After so many events, a checkpoint.
 const CHECKPOINT_EVERY: usize = 10_000;
 /// Bytes of one; a larger projection is folded anew after a restart.
@@ -34,6 +34,8 @@ const TRIM_EVERY: Duration = Duration::from_secs(5);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// So long a reader waits for a projection that is only being made.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So long a projection that is there may take for what was just published.
+const LAG: Duration = Duration::from_secs(1);
 /// That is no wait to a person.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -48,7 +50,6 @@ pub(crate) struct Projections {
 #[derive(Debug)]
 struct Followed {
     live: Arc<Live>,
-    looked_at: Instant,
     task: AbortHandle,
 }
 
@@ -62,11 +63,21 @@ impl Drop for Followed {
 #[derive(Debug)]
 pub(crate) struct Live {
     projection: Mutex<Projection>,
-    /// It has come to the end of the log.
-    ready: watch::Sender<bool>,
+    /// Up to where it is the log, once it has come to its end.
+    ready: watch::Sender<Option<Position>>,
+    looked_at: Mutex<Instant>,
 }
 
 impl Live {
+    fn new(now: Instant) -> Self {
+        let ready = watch::Sender::new(None);
+        Self { projection: Mutex::default(), ready, looked_at: Mutex::new(now) }
+    }
+
+    fn looked_at(&self) -> MutexGuard<'_, Instant> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn look(&self) -> MutexGuard<'_, Projection> {
         self.projection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,15 +92,22 @@ impl Live {
         self.is_ready_within(SOON).await
     }
 
+    /// Whether it has taken that in, or does so in time.
+    pub(crate) async fn has_reached(&self, position: Position) -> bool {
+        let mut ready = self.ready.subscribe();
+        let there = |ready: &Option<Position>| ready.is_some_and(|ready| ready >= position);
+        matches!(tokio::time::timeout(LAG, ready.wait_for(there)).await, Ok(Ok(_)))
+    }
+
     async fn is_ready_within(&self, patience: Duration) -> bool {
         let mut ready = self.ready.subscribe();
-        let came = tokio::time::timeout(patience, ready.wait_for(|ready| *ready)).await;
+        let came = tokio::time::timeout(patience, ready.wait_for(|ready| ready.is_some())).await;
         matches!(came, Ok(Ok(_)))
     }
 
     /// As [`Live::is_ready`], without a wait.
     pub(crate) fn is_ready_now(&self) -> bool {
-        *self.ready.borrow()
+        self.ready.borrow().is_some()
     }
 }
 
@@ -102,18 +120,19 @@ impl Projections {
     pub(crate) fn of(&self, topic: &Topic) -> Arc<Live> {
         let now = Instant::now();
         let mut walls = self.walls.lock().unwrap_or_else(PoisonError::into_inner);
-        walls.retain(|_, wall| now - wall.looked_at < IDLE);
-        if let Some(wall) = walls.get_mut(topic) {
-            wall.looked_at = now;
+        walls.retain(|_, wall| !wall.task.is_finished());
+        if let Some(wall) = walls.get(topic) {
+            *wall.live.looked_at() = now;
             return wall.live.clone();
         }
         if walls.len() >= MAX_WALLS {
-            let stalest = walls.iter().min_by_key(|(_, wall)| wall.looked_at);
-            let stalest = stalest.map(|(topic, _)| topic.clone());
-            stalest.and_then(|topic| walls.remove(&topic));
+            // Names without a post are anybody's to invent: they go first.
+            let order = |wall: &Followed| (!wall.live.look().is_empty(), *wall.live.looked_at());
+            let least = walls.iter().min_by_key(|(_, wall)| order(wall));
+            let least = least.map(|(topic, _)| topic.clone());
+            least.and_then(|topic| walls.remove(&topic));
         }
-        let live =
-            Arc::new(Live { projection: Mutex::default(), ready: watch::Sender::new(false) });
+        let live = Arc::new(Live::new(now));
         let follower = Follower {
             app: self.app.clone(),
             state: self.state.clone(),
@@ -121,7 +140,7 @@ impl Projections {
             live: live.clone(),
         };
         let task = tokio::spawn(follower.run()).abort_handle();
-        walls.insert(topic.clone(), Followed { live: live.clone(), looked_at: now, task });
+        walls.insert(topic.clone(), Followed { live: live.clone(), task });
         live
     }
 }
@@ -140,7 +159,7 @@ impl Follower {
         }
         let mut since_checkpoint = 0;
         let mut trimmed = None;
-        loop {
+        while self.live.looked_at().elapsed() < IDLE {
             match self.step(&mut trimmed).await {
                 Ok(events) => since_checkpoint += events,
                 Err(error) => {
@@ -153,6 +172,9 @@ impl Follower {
                 since_checkpoint = 0;
             }
         }
+        if since_checkpoint > 0 {
+            self.keep().await;
+        }
     }
 
     /// Folds what came; answers how many events.
@@ -161,41 +183,45 @@ impl Follower {
         let cursor = self.live.look().cursor();
         let start = cursor.clone().map_or(Start::Since(0), Start::After);
         let limit = PageLimit::events(STEP);
-        // What is there already is not waited for.
-        let page = match self.live.is_ready_now() {
-            true => self.app.hub.page_waiting(filter.clone(), &start, limit, WAIT).await?,
-            false => self.app.hub.page(filter.clone(), &start, limit).await?,
-        };
-        let is_due = trimmed.is_none_or(|at| at.elapsed() >= TRIM_EVERY);
-        let first = if is_due { self.first(&filter).await? } else { None };
-        if is_due {
+        if trimmed.is_none_or(|at| at.elapsed() >= TRIM_EVERY) {
+            let first = self.first(&filter, cursor.as_ref()).await?;
+            if let Some(first) = first {
+                self.live.look().forget_before(first);
+            }
             *trimmed = Some(Instant::now());
         }
+        // What is there already is not waited for.
+        let page = match self.live.is_ready_now() {
+            true => self.app.hub.page_watching(filter.clone(), &start, limit, WAIT).await?,
+            false => self.app.hub.page(filter.clone(), &start, limit).await?,
+        };
         let mut projection = self.live.look();
         if page.gap.is_some() && cursor.is_some() {
             // Of another log, or one that lost something meanwhile: what is left is folded anew.
             *projection = Projection::default();
-            self.live.ready.send_replace(false);
+            self.live.ready.send_replace(None);
             return Ok(0);
         }
         for event in &page.events {
             projection.apply(event);
         }
         projection.reached(&page.cursor);
-        if let Some(first) = first {
-            projection.forget_before(first);
-        }
         if !page.more {
-            self.live.ready.send_replace(true);
+            self.live.ready.send_replace(Some(page.cursor.position));
         }
         Ok(page.events.len())
     }
 
-    /// Where the log of this wall begins.
-    async fn first(&self, filter: &Filter) -> Result<Option<eventwall_log::Position>, StartError> {
+    /// Where the log of this wall begins; behind all that was folded, if nothing of that is left.
+    async fn first(
+        &self,
+        filter: &Filter,
+        cursor: Option<&EventId>,
+    ) -> Result<Option<Position>, StartError> {
         let page =
             self.app.hub.page(filter.clone(), &Start::Since(0), PageLimit::events(1)).await?;
-        Ok(page.events.first().map(|event| event.position()))
+        let first = page.events.first().map(|event| event.position());
+        Ok(first.or_else(|| cursor.map(|cursor| cursor.position.next())))
     }
 
     fn key(&self) -> String {

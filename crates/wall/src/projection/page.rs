@@ -12,14 +12,19 @@ use super::{
 };
 use crate::shown::{Entry, kind_of};
 
-/// Reads for one page: more than that only if almost nothing are posts.
+/// Reads for one page: more than that only if almost nothing are posts. Its reader goes on from there.
 const MAX_READS: usize = 8;
+/// Bytes of the posts of one page; one always fits.
+const MAX_BYTES: usize = 1 << 20;
 
 /// A page of posts.
 #[derive(Debug, Serialize)]
 pub(crate) struct Slip {
     /// Oldest first.
     pub(crate) events: Vec<Entry>,
+    /// Before which to go on reading: the oldest event that was looked at, whether or not it is a post.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest: Option<String>,
     /// From where to follow.
     pub(crate) cursor: String,
     /// Older ones are left.
@@ -41,7 +46,9 @@ pub(crate) async fn read_page(
     count: usize,
 ) -> Result<Slip, StartError> {
     let filter = Filter::topics([topic.clone()]);
-    let mut slip = Slip { events: Vec::new(), cursor: String::new(), more: true, gap: None };
+    let is_newest = before.is_none();
+    let mut slip =
+        Slip { events: Vec::new(), oldest: None, cursor: String::new(), more: true, gap: None };
     let mut fates = Fates::default();
     let mut upto = before;
     for read in 0..MAX_READS {
@@ -52,25 +59,70 @@ pub(crate) async fn read_page(
         }
         slip.more = page.more;
         upto = page.events.first().map(|event| event.id().clone());
+        slip.oldest = upto.as_ref().map(ToString::to_string);
         let mut posts = fates.take(&page.events);
+        if !is_newest {
+            // What came of these may lie behind: only the projection knows.
+            let projection = live.look();
+            posts.retain(|entry| projection.has(entry.id.position));
+        }
         posts.append(&mut slip.events);
         slip.events = posts;
-        if slip.events.len() >= count || !page.more {
+        let bytes: usize = slip.events.iter().map(|entry| entry.data.len()).sum();
+        if slip.events.len() >= count || bytes > MAX_BYTES || !page.more {
             break;
         }
     }
-    // Those that came by asking once too often.
-    let over = slip.events.len().saturating_sub(count);
-    slip.more |= over > 0;
-    slip.events.drain(..over);
-    let projection = live.look();
+    slip.cut(count);
     for entry in &mut slip.events {
-        projection.revise(entry);
-    }
-    for entry in &mut slip.events {
-        fates.revise(entry);
+        if is_newest {
+            fates.revise(entry);
+        } else {
+            revise(hub, &filter, live, entry).await?;
+        }
     }
     Ok(slip)
+}
+
+impl Slip {
+    /// Leaves out the oldest that are too many, or too large together.
+    fn cut(&mut self, count: usize) {
+        let mut bytes = 0;
+        let fits = self.events.iter().rev().take(count).take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += entry.data.len();
+            is_first || bytes <= MAX_BYTES
+        });
+        let over = self.events.len() - fits.count();
+        self.events.drain(..over);
+        if over > 0 {
+            self.more = true;
+            self.oldest = self.events.first().map(|entry| entry.id.to_string());
+        }
+    }
+}
+
+/// Makes an entry what its last edit says.
+async fn revise(
+    hub: &Hub,
+    filter: &Filter,
+    live: &Live,
+    entry: &mut Entry,
+) -> Result<(), StartError> {
+    let Some(edit) = live.look().edits_of(entry.id.position).pop() else { return Ok(()) };
+    let before = EventId { position: edit.position.before(), ..edit.clone() };
+    let page = hub.page(filter.clone(), &Start::After(before), PageLimit::events(1)).await?;
+    let found = page.events.first().filter(|event| *event.id() == edit);
+    if let Some(edit) = found.and_then(|event| serde_json::from_str(&event.record().data).ok()) {
+        turn_into(entry, &edit);
+    }
+    Ok(())
+}
+
+fn turn_into(entry: &mut Entry, edit: &Edit) {
+    entry.event.clone_from(&edit.event);
+    entry.data.clone_from(&edit.data);
+    entry.edited = true;
 }
 
 async fn older(
@@ -127,9 +179,8 @@ impl Fates {
     }
 
     fn revise(&self, entry: &mut Entry) {
-        let Some(edit) = self.edits.get(&entry.id.to_string()) else { return };
-        entry.event.clone_from(&edit.event);
-        entry.data.clone_from(&edit.data);
-        entry.edited = true;
+        if let Some(edit) = self.edits.get(&entry.id.to_string()) {
+            turn_into(entry, edit);
+        }
     }
 }
