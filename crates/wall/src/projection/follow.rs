@@ -101,7 +101,7 @@ impl Live {
 
     async fn is_ready_within(&self, patience: Duration) -> bool {
         let mut ready = self.ready.subscribe();
-        let came = tokio::time::timeout(patience, ready.wait_for(|ready| ready.is_some())).await;
+        let came = tokio::time::timeout(patience, ready.wait_for(Option::is_some)).await;
         matches!(came, Ok(Ok(_)))
     }
 
