@@ -287,6 +287,11 @@ fn posts_that_grew_too_old_are_counted_no_more_and_large_ones_make_small_pages()
     }
     until("three posts", || count() == 3);
     until("none", || count() == 0);
+    let posted = request(server.addr, "POST", "/topics/walls/kept", &[], b"to be erased");
+    until("one post", || get_json(server.addr, "/walls/kept/posts")["counts"]["posts"] == 1);
+    let erased = format!("/events/{}", posted.json()["id"].as_str().unwrap());
+    assert_eq!(request(server.addr, "DELETE", &erased, &[], b"").status, 204);
+    until("no post", || get_json(server.addr, "/walls/kept/posts")["counts"]["posts"] == 0);
     let large = "`a`".repeat(300_000);
     for _ in 0..5 {
         request(server.addr, "POST", "/topics/walls/large", &[], large.as_bytes());

@@ -91,7 +91,7 @@ async function loadOlder() {
 /** @param {unknown} event */
 function receive(event) {
   if (!isWireEvent(event)) return;
-  if (!wall.has(event.id)) tally.add();
+  if (!wall.has(event.id)) tally.add(event.id);
   wall.arrive(event);
   outbox?.arrived(event.id);
 }

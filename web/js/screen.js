@@ -34,7 +34,7 @@ void follow(cursor, {
 function show(event) {
   const post = isWireEvent(event) ? readPost(event) : undefined;
   if (!post) return;
-  tally.add();
+  tally.add(post.id);
   board.add(post);
 }
 

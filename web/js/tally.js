@@ -13,6 +13,8 @@ export class Tally {
   #place = byId("counts", HTMLElement);
   /** Not a number until it is known. */
   #posts = Number(this.#place.dataset.posts || NaN);
+  /** The position up to which all are counted. */
+  #upto = Number(this.#place.dataset.upto || 0);
 
   /** @param {boolean} [refreshes] as on a screen, which nobody reloads */
   constructor(refreshes = false) {
@@ -21,8 +23,9 @@ export class Tally {
     setInterval(() => void this.#refresh(), REFRESH);
   }
 
-  add() {
-    this.#set(this.#posts + 1);
+  /** @param {string} id */
+  add(id) {
+    if (Number(id.split("-")[1]) > this.#upto) this.#set(this.#posts + 1);
   }
 
   remove() {
@@ -32,7 +35,9 @@ export class Tally {
   async #refresh() {
     const answer = await ask(`${postsUrl}?count=1`, { headers: { Accept: "application/json" } }).catch(() => undefined);
     const counts = answer?.ok && isRecord(answer.body) ? answer.body.counts : undefined;
-    if (isRecord(counts) && typeof counts.posts === "number") this.#set(counts.posts);
+    if (!isRecord(counts)) return;
+    this.#upto = Number(counts.upto);
+    this.#set(Number(counts.posts));
   }
 
   /** @param {number} posts */

@@ -14,7 +14,11 @@ use eventwall_log::{
     AppendError, AppendOptions, Appended, Batch, Budget, Entry, Filter, Log, Page, Position,
     ReadError, ReadRange, Tail, Topic, system_time,
 };
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use crate::{
     Ephemeral, FollowOptions, Follower, Framed, HubMetrics, Start, StartError, Subscriber, Waiter,
@@ -90,7 +94,11 @@ pub(crate) struct Shared {
     pub(crate) metrics: HubMetrics,
     /// Why the tail cannot be read just now.
     tail_error: Mutex<Option<String>>,
+    erased: broadcast::Sender<Arc<[Position]>>,
 }
+
+/// Erasures that a reader of [`Hub::erasures`] may be behind.
+const ERASURES: usize = 64;
 
 /// How often events that are too old leave the window.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -149,6 +157,12 @@ impl Hub {
     /// Erases events. Once this returns, nobody is shown them any more.
     ///
     /// # Errors
+    /// What is erased from now on, by whichever node. Who is too far behind is told so.
+    #[must_use]
+    pub fn erasures(&self) -> broadcast::Receiver<Arc<[Position]>> {
+        self.shared.erased.subscribe()
+    }
+
     /// As [`Log::erase`].
     pub async fn erase(&self, positions: Vec<Position>) -> Result<(), AppendError> {
         let at = self.shared.log.erase(positions).await?;
@@ -275,6 +289,7 @@ impl Shared {
             tail: watch::Sender::new(end),
             metrics: HubMetrics::default(),
             tail_error: Mutex::default(),
+            erased: broadcast::Sender::new(ERASURES),
         };
         (Arc::new(shared), tail)
     }
@@ -347,7 +362,11 @@ impl Shared {
                     let id = epochs.id(record.position);
                     window.push(Framed::new(record, id));
                 }
-                Entry::Erasure { erased, .. } => window.erase(&erased),
+                Entry::Erasure { erased, .. } => {
+                    window.erase(&erased);
+                    // Nobody need care.
+                    let _ = self.erased.send(erased);
+                }
             }
         }
         window.examined(page.examined);

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_log::{EventId, Topic};
+use eventwall_log::{EventId, Position, Topic};
 use eventwall_server::{Client, Problem, decode, framed_page, html_page, start_problem};
 use http::{Extensions, HeaderName, StatusCode, header, request::Parts};
 use minijinja::{Value, context};
@@ -53,7 +53,7 @@ async fn show(
     let (visitor, known) = wall.who(request);
     let asked = Asked::of(wall, (name, topic), &visitor, request);
     let slip = newest(&asked, PAGE).await?;
-    let more = context! { tools => true, ..asked.counts().await };
+    let more = context! { tools => true, ..asked.counts(&slip).await };
     let mut response = html_page(asked.fill("wall.html", Some(&slip), more)?);
     if !known {
         set_cookie(&mut response, wall, &visitor, &request.extensions);
@@ -68,7 +68,7 @@ pub(crate) async fn screen(State(wall): State<Arc<Wall>>, request: Parts) -> Res
         let visitor = nobody();
         let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
         let slip = newest(&asked, SCREEN).await?;
-        let more = context! { code => asked.code(), ..asked.counts().await };
+        let more = context! { code => asked.code(), ..asked.counts(&slip).await };
         Ok(html_page(asked.fill("screen.html", Some(&slip), more)?))
     };
     answered(page.await, &request.headers)
@@ -175,13 +175,14 @@ async fn newest(asked: &Asked<'_>, count: usize) -> Result<Slip, Problem> {
 
 impl Asked<'_> {
     /// How many posts there are, once that is known.
-    async fn counts(&self) -> Value {
+    async fn counts(&self, slip: &Slip) -> Value {
         let live = self.wall.projections.of(self.topic);
-        if !live.is_ready_soon().await {
+        let newest = slip.events.last().map_or(Position(0), |entry| entry.id.position);
+        if !live.is_ready_soon().await || !live.has_reached(newest).await {
             return context! {};
         }
         let counts = live.look().counts();
-        context! { posts => counts.posts, counts => self.count("counts", counts.posts) }
+        context! { posts => counts.posts, upto => counts.upto, counts => self.count("counts", counts.posts) }
     }
 
     /// The code that leads a phone to the wall.

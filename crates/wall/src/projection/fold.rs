@@ -34,6 +34,8 @@ pub(crate) struct Removal {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     pub(crate) posts: usize,
+    /// Those up to there.
+    pub(crate) upto: u64,
 }
 
 /// A wall, as far as its log was folded.
@@ -54,7 +56,8 @@ impl Projection {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { posts: self.posts.len() }
+        let upto = self.cursor().map_or(0, |cursor| cursor.position.0);
+        Counts { posts: self.posts.len(), upto }
     }
 
     /// Takes the next event in.
@@ -78,6 +81,16 @@ impl Projection {
         let gone = self.posts.partition_point(|position| *position < first.0);
         self.posts.drain(..gone);
         self.edits.retain(|position, _| *position >= first.0);
+    }
+
+    /// These are gone, posts or edits.
+    pub(crate) fn erase(&mut self, positions: &[Position]) {
+        let is_gone = |position: u64| positions.iter().any(|gone| gone.0 == position);
+        self.posts.retain(|position| !is_gone(*position));
+        self.edits.retain(|post, _| !is_gone(*post));
+        for ids in self.edits.values_mut() {
+            ids.retain(|id| id.parse().is_ok_and(|id: EventId| !is_gone(id.position.0)));
+        }
     }
 
     /// Whether a post is on the wall.

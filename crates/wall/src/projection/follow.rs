@@ -157,10 +157,18 @@ impl Follower {
         if let Some(kept) = self.kept().await {
             *self.live.look() = kept;
         }
+        let mut erasures = self.app.hub.erasures();
         let mut since_checkpoint = 0;
         let mut trimmed = None;
         while self.live.looked_at().elapsed() < IDLE {
-            match self.step(&mut trimmed).await {
+            let step = tokio::select! {
+                step = self.step(&mut trimmed) => step,
+                erased = erasures.recv() => {
+                    self.erase(erased.ok());
+                    continue;
+                }
+            };
+            match step {
                 Ok(events) => since_checkpoint += events,
                 Err(error) => {
                     tracing::warn!(wall = %self.topic, %error, "the wall cannot be read; it is tried again");
@@ -175,6 +183,16 @@ impl Follower {
         if since_checkpoint > 0 {
             self.keep().await;
         }
+    }
+
+    /// Nothing, if more was erased than was told.
+    fn erase(&self, erased: Option<Arc<[Position]>>) {
+        let mut projection = self.live.look();
+        if let Some(erased) = erased {
+            return projection.erase(&erased);
+        }
+        *projection = Projection::default();
+        self.live.ready.send_replace(None);
     }
 
     /// Folds what came; answers how many events.
