@@ -133,6 +133,8 @@ for (const name of BROWSERS) {
     await WallPage.open(page, server);
     await page.click(".share summary");
     assert.deepEqual(await violations(page), []);
-    assert.match(await page.$eval("#embed-line", (line) => line.textContent ?? ""), /^<iframe src="http:.*\/embed"/);
+    const line = await page.$eval("#embed-line", (line) => line.textContent ?? "");
+    const [, address = ""] = /^<iframe src="([^"]+)"/.exec(line) ?? [];
+    assert.equal((await fetch(address)).status, 200, `what is copied leads somewhere: ${line}`);
   });
 }

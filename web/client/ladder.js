@@ -100,10 +100,9 @@ export class Ladder extends EventSource {
 
   /** A stream beside the poll: if it speaks in time, and goes on, it will do. Its events are not delivered. */
   async #tryToClimb() {
-    this.#timer = 0;
     this.#climb = Math.min(LONGEST_CLIMB, 2 * this.#climb);
     // Who leaves it to others has nothing to climb from.
-    if (this._ready) return;
+    if (this._ready) return void (this.#timer = 0);
     const line = (this.#probe = new AbortController());
     const late = setTimeout(() => line.abort(), this.#rungs.mute);
     const { signal } = line;
@@ -113,6 +112,8 @@ export class Ladder extends EventSource {
     }
     clearTimeout(late);
     line.abort();
+    // Until here there is no other.
+    this.#timer = 0;
     if (this.readyState === 2 || this._ready) return;
     if (this.#climbed) this.restart();
     else this.#climbLater();

@@ -256,13 +256,14 @@ fn lobby() -> Option<Topic> {
     format!("walls/{}", eventwall_wall::LOBBY).parse().ok()
 }
 
-/// The path of a wall that can be opened: the lobby, if it is.
-fn first_wall(access: &Access) -> String {
+/// The wall that is opened first: the lobby, if it may be.
+fn first_wall(access: &Access) -> Option<String> {
     if lobby().is_some_and(|lobby| access.reads(&lobby)) {
-        return String::new();
+        return Some(eventwall_wall::LOBBY.into());
     }
     let mut walls = access.posted().iter().map(ToString::to_string);
-    walls.find(|wall| !wall.contains('*')).unwrap_or_default()
+    let wall = walls.find(|wall| !wall.contains('*'))?;
+    wall.strip_prefix("walls/").map(Into::into)
 }
 
 /// Printed once the address answers, in one piece.
@@ -270,15 +271,17 @@ fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Resu
     let address = reachable(address);
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
-    let wall = first_wall(access);
-    let screen =
-        if wall.is_empty() { format!("walls/{}", eventwall_wall::LOBBY) } else { wall.clone() };
+    let wall = first_wall(access).map(|wall| (eventwall_wall::path_of(&wall), wall));
+    let (page, screen) = wall.map_or_else(Default::default, |(path, wall)| {
+        let page = if wall == eventwall_wall::LOBBY { "/".into() } else { path.clone() };
+        (page, format!("  show  {base}{path}/screen (on a projector)\n"))
+    });
     let post = lobby()
         .filter(|lobby| access.writes(lobby))
         .map_or_else(String::new, |lobby| format!("  post  curl -d hello {base}/topics/{lobby}\n"));
     let open = access.told().map_or_else(String::new, |open| format!("  open  {open}\n"));
     let greeting = format!(
-        "Eventwall {version}\n  wall  {base}/{wall}\n  show  {base}/{screen}/screen (on a projector)\n  log   {log}\n{open}{post}Ctrl-C stops it.\n"
+        "Eventwall {version}\n  wall  {base}{page}\n{screen}  log   {log}\n{open}{post}Ctrl-C stops it.\n"
     );
     let mut out = std::io::stdout().lock();
     match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {

@@ -18,7 +18,7 @@ const BASE: &str = "{{assets}}";
 #[include = "inspect/js/*.js"]
 #[include = "css/{masthead,paper}.css"]
 #[include = "js/{backoff,dom,nap,status,wire}.js"]
-#[include = "icons/*"]
+#[include = "icons/icon.svg"]
 struct Files;
 
 pub(crate) fn assets() -> Assets {

@@ -34,6 +34,7 @@ use eventwall_log::{State, Topic};
 use eventwall_server::{App, Assets, Problem, decode};
 use http::Uri;
 
+pub use self::view::path_of;
 use self::{projection::Projections, samples::Players, visitor::Signer};
 pub use self::{
     samples::{Sample, SampleError, parse_samples, play, sample_posts},

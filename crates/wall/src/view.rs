@@ -168,7 +168,9 @@ impl<'a> Asked<'a> {
     }
 }
 
-pub(crate) fn path_of(wall: &str) -> String {
+/// The path of a wall's page, encoded.
+#[must_use]
+pub fn path_of(wall: &str) -> String {
     format!("/walls/{}", utf8_percent_encode(wall, PATH))
 }
 

@@ -164,7 +164,7 @@ impl Follower {
             let step = tokio::select! {
                 step = self.step(&mut trimmed) => step,
                 erased = erasures.recv() => {
-                    self.erase(erased.ok());
+                    self.erase(erased.ok()).await;
                     continue;
                 }
             };
@@ -185,14 +185,26 @@ impl Follower {
         }
     }
 
-    /// Nothing, if more was erased than was told.
-    fn erase(&self, erased: Option<Arc<[Position]>>) {
-        let mut projection = self.live.look();
-        if let Some(erased) = erased {
-            return projection.erase(&erased);
+    /// Nothing, if more was erased than was told. What a post had become goes with it.
+    async fn erase(&self, erased: Option<Arc<[Position]>>) {
+        let Some(erased) = erased else {
+            *self.live.look() = Projection::default();
+            self.live.ready.send_replace(None);
+            return;
+        };
+        let edits: Vec<Position> = {
+            let mut projection = self.live.look();
+            let edits = erased.iter().flat_map(|post| projection.edits_of(*post));
+            let edits = edits.map(|edit| edit.position).collect();
+            projection.erase(&erased);
+            edits
+        };
+        if edits.is_empty() {
+            return;
         }
-        *projection = Projection::default();
-        self.live.ready.send_replace(None);
+        if let Err(error) = self.app.hub.erase(edits).await {
+            tracing::warn!(wall = %self.topic, %error, "the edits of an erased post could not be erased with it");
+        }
     }
 
     /// Folds what came; answers how many events.
