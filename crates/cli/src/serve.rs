@@ -272,7 +272,8 @@ fn greet(address: SocketAddr, (tls, access): (bool, &Access), log: &str) -> Resu
     let base = format!("{}://{address}", if tls { "https" } else { "http" });
     let version = env!("CARGO_PKG_VERSION");
     let wall = first_wall(access).map(|wall| (eventwall_wall::path_of(&wall), wall));
-    let (page, screen) = wall.map_or_else(Default::default, |(path, wall)| {
+    let none = || (String::from("/"), String::new());
+    let (page, screen) = wall.map_or_else(none, |(path, wall)| {
         let page = if wall == eventwall_wall::LOBBY { "/".into() } else { path.clone() };
         (page, format!("  show  {base}{path}/screen (on a projector)\n"))
     });
