@@ -2,7 +2,7 @@
 // Owns what is on the screen: new posts one after the other, each long enough to be seen, however many come; and
 // in quiet times a slow walk through what is there. It never talks to the network.
 
-import { cardOf } from "./card.js";
+import { cardIn, cardOf } from "./card.js";
 import { byId, say } from "./dom.js";
 import { sayCount } from "./words.js";
 
@@ -53,19 +53,19 @@ export class Board {
   /** @param {Post} post */
   replace(post) {
     this.#queue = this.#queue.map((other) => (other.id === post.id ? post : other));
-    this.#card(post.id)?.replaceWith(cardOf(post));
+    cardIn(this.#list, post.id)?.replaceWith(cardOf(post));
   }
 
   /** @param {string} id */
   remove(id) {
     this.#queue = this.#queue.filter((post) => post.id !== id);
-    this.#card(id)?.remove();
+    cardIn(this.#list, id)?.remove();
     this.#describe();
   }
 
   /** When a post was made, if it is here. @param {string} id */
   timeOf(id) {
-    return this.#queue.find((post) => post.id === id)?.time ?? this.#card(id)?.querySelector("time")?.dateTime;
+    return this.#queue.find((post) => post.id === id)?.time ?? cardIn(this.#list, id)?.querySelector("time")?.dateTime;
   }
 
   #next() {
@@ -79,7 +79,7 @@ export class Board {
 
   /** @param {Post} post */
   #put(post) {
-    if (this.#card(post.id)) return;
+    if (cardIn(this.#list, post.id)) return;
     const card = cardOf(post);
     card.classList.add("fresh");
     this.#list.scrollTop = 0;
@@ -123,10 +123,5 @@ export class Board {
       this.#lastNews = Date.now();
       list.scrollTo({ top: 0, behavior: "smooth" });
     } else if (whole > 0) list.scrollTop += whole;
-  }
-
-  /** @param {string} id */
-  #card(id) {
-    return this.#list.querySelector(`.post[data-id="${CSS.escape(id)}"]`);
   }
 }

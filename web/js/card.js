@@ -31,6 +31,11 @@ export function cardOf(post) {
   return card;
 }
 
+/** The card of that post, if it is in the list. @param {Element} list @param {string} id */
+export function cardIn(list, id) {
+  return /** @type {HTMLElement | null} */ (list.querySelector(`.post[data-id="${CSS.escape(id)}"]`));
+}
+
 /** A card that the server made is brought to life. @param {HTMLElement} card */
 export function adopt(card) {
   const time = card.querySelector("time");

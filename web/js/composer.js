@@ -66,7 +66,7 @@ export class Composer {
     const message = reasonOf(answer, words("refused", { status: answer.status }));
     parcel.stage = "failed";
     parcel.reason = message;
-    if (this.#isWriting) return false;
+    if (this.#hasWords) return false;
     this.#write(kind, parcel.draft);
     this.#complain(kind, answer);
     return true;
@@ -77,7 +77,7 @@ export class Composer {
    * @param {Parcel} parcel
    */
   takes(parcel) {
-    if (this.#isWriting) {
+    if (this.#hasWords) {
       this.#tell(words("editing.first"), true);
       return false;
     }
@@ -87,7 +87,7 @@ export class Composer {
 
   /** Changes a post that is on the wall. @param {string} id @param {DraftKind} kind @param {Draft} draft */
   change(id, kind, draft) {
-    if (this.#isWriting) return this.#tell(words("editing.first"), true);
+    if (this.#hasWords) return this.#tell(words("editing.first"), true);
     this.#changing = id;
     this.#showChanging();
     this.edit({ kind, draft });
@@ -193,7 +193,7 @@ export class Composer {
   }
 
   /** Something stands in the form that is posted nowhere. */
-  get #isWriting() {
+  get #hasWords() {
     return this.#changing !== "" || SUBJECTS.some((name) => this.#field(name).text !== "");
   }
 

@@ -2,6 +2,7 @@
 // Owns following the wall: with the hub's own client, which shares one line with all other tabs, or without it,
 // should it not load. It must never show a post itself.
 
+import { CHANGES, tellChange } from "./change.js";
 import { Stock } from "./stock.js";
 
 /**
@@ -10,15 +11,13 @@ import { Stock } from "./stock.js";
  * @property {(cursor: string) => string} url
  * @property {string[]} events names of the events that carry posts
  * @property {(data: string) => void} onEvent
- * @property {(name: string, data: string) => void} onChange of a post that is there: its name says how
+ * @property {(change: import("./change.js").Change) => void} onChange of a post that is there
  * @property {(data: string) => void} onGap
  * @property {(state: State, nextTry?: number) => void} onState
  *
  * @typedef {import("../client/eventwall.js").Eventwall} Eventwall
  */
 
-export const EDIT = "eventwall:edit";
-export const REMOVE = "eventwall:remove";
 const CLIENT = "/eventwall.js";
 /** Where scripts need a policy (Trusted Types), that of the worker that holds the line has this one. */
 const POLICY = "eventwall";
@@ -58,7 +57,7 @@ function open(make, cursor, hooks) {
   const on = (name, use) =>
     source.addEventListener(name, (event) => use(/** @type {MessageEvent} */ (event).data));
   for (const name of hooks.events) on(name, hooks.onEvent);
-  for (const name of [EDIT, REMOVE]) on(name, (data) => hooks.onChange(name, data));
+  for (const name of CHANGES) on(name, (data) => tellChange(name, data, hooks.onChange));
   on("eventwall:gap", hooks.onGap);
   let begun = false;
   source.addEventListener("state", () => {

@@ -1,7 +1,7 @@
 // @ts-check
 // Owns the list of what is shown, newest first; must never hold more than its limit for long.
 
-import { adopt, cardOf } from "./card.js";
+import { adopt, cardIn, cardOf } from "./card.js";
 import { dividerOf } from "./divider.js";
 
 /**
@@ -31,7 +31,7 @@ export class Feed {
 
   /** @param {import("./post.js").Post} post in place of what it was */
   replace(post) {
-    const card = this.#card(post.id);
+    const card = cardIn(this.#list, post.id);
     if (!card) return;
     const focused = card.contains(document.activeElement);
     const next = cardOf(post);
@@ -42,7 +42,7 @@ export class Feed {
 
   /** @param {string} id */
   remove(id) {
-    const card = this.#card(id);
+    const card = cardIn(this.#list, id);
     // Whoever was in it goes on with its neighbour.
     const neighbour = card?.nextElementSibling ?? card?.previousElementSibling;
     if (card?.contains(document.activeElement) && neighbour instanceof HTMLElement) neighbour.focus({ preventScroll: true });
@@ -52,12 +52,7 @@ export class Feed {
 
   /** When a post was made, as far as it is shown. @param {string} id */
   timeOf(id) {
-    return this.#card(id)?.querySelector("time")?.dateTime;
-  }
-
-  /** @param {string} id */
-  #card(id) {
-    return /** @type {HTMLElement | null} */ (this.#list.querySelector(`.post[data-id="${CSS.escape(id)}"]`));
+    return cardIn(this.#list, id)?.querySelector("time")?.dateTime;
   }
 
   /**

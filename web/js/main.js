@@ -3,7 +3,7 @@
 
 import { keepTrue } from "./clock.js";
 import { Composer } from "./composer.js";
-import { follow, REMOVE } from "./connection.js";
+import { follow } from "./connection.js";
 import { copyText } from "./copy.js";
 import { byId, tell } from "./dom.js";
 import { Empty } from "./empty.js";
@@ -36,7 +36,7 @@ void follow(cursor, {
   url: streamUrl,
   events: [...KINDS.keys()],
   onEvent: (data) => receive(readJson(data)),
-  onChange: (name, data) => change(name, readJson(data)),
+  onChange: change,
   onGap: (data) => lose(readJson(data)),
   onState: (state, nextTry) => {
     status.show(state, nextTry);
@@ -96,17 +96,10 @@ function receive(event) {
   outbox?.arrived(event.id);
 }
 
-/**
- * What the wall says of a post that is there.
- * @param {string} name @param {unknown} event
- */
-function change(name, event) {
-  const told = isWireEvent(event) ? readJson(event.data) : undefined;
-  if (!isWireEvent(event) || !isRecord(told)) return;
-  const { post, event: kind, data } = /** @type {Record<string, string>} */ (told);
-  if (name === REMOVE) {
-    if (wall.remove(post ?? "")) tally.remove();
-  } else wall.edit(post ?? "", { event: kind ?? "", data: data ?? "", by: event.by });
+/** @param {import("./change.js").Change} change */
+function change({ post, now }) {
+  if (now) wall.edit(post, now);
+  else if (wall.remove(post)) tally.remove();
 }
 
 /** @param {unknown} gap */

@@ -4,14 +4,14 @@
 import { Board } from "./board.js";
 import { adopt } from "./card.js";
 import { keepTrue } from "./clock.js";
-import { follow, REMOVE } from "./connection.js";
+import { follow } from "./connection.js";
 import { byId } from "./dom.js";
 import { cursor, streamUrl } from "./page.js";
 import { KINDS, readPost } from "./post.js";
 import { Quiet } from "./quiet.js";
 import { Tally } from "./tally.js";
 import { tick } from "./wallclock.js";
-import { isRecord, isWireEvent, readJson } from "./wire.js";
+import { isWireEvent, readJson } from "./wire.js";
 
 const list = byId("posts", HTMLElement);
 for (const card of list.querySelectorAll(".post")) adopt(/** @type {HTMLElement} */ (card));
@@ -24,7 +24,7 @@ void follow(cursor, {
   url: streamUrl,
   events: [...KINDS.keys()],
   onEvent: (data) => show(readJson(data)),
-  onChange: (name, data) => change(name, readJson(data)),
+  onChange: change,
   // Nobody reloads a projector.
   onGap: () => location.reload(),
   onState: (state) => quiet.show(state === "live"),
@@ -38,15 +38,12 @@ function show(event) {
   board.add(post);
 }
 
-/** @param {string} name @param {unknown} event */
-function change(name, event) {
-  const told = isWireEvent(event) ? readJson(event.data) : undefined;
-  if (!isWireEvent(event) || !isRecord(told) || typeof told.post !== "string") return;
-  if (name === REMOVE) {
+/** @param {import("./change.js").Change} change */
+function change({ post: id, time, now }) {
+  if (!now) {
     tally.remove();
-    return board.remove(told.post);
+    return board.remove(id);
   }
-  const { post: id, event: kind, data } = /** @type {Record<string, string>} */ (told);
-  const post = readPost({ id: id ?? "", event: kind ?? "", data: data ?? "", time: board.timeOf(id ?? "") ?? event.time, by: event.by, edited: true });
+  const post = readPost({ id, time: board.timeOf(id) ?? time, edited: true, ...now });
   if (post) board.replace(post);
 }

@@ -3,6 +3,7 @@
 // dead, going on from the cursor. It must never call the line live before a frame of that very line has arrived.
 
 import { Backoff } from "./backoff.js";
+import { CHANGES, tellChange } from "./change.js";
 import { nap } from "./nap.js";
 
 /**
@@ -61,7 +62,7 @@ export class Stock {
         use(frame.data);
       });
     for (const name of this.#hooks.events) on(name, this.#hooks.onEvent);
-    for (const name of ["eventwall:edit", "eventwall:remove"]) on(name, (data) => this.#hooks.onChange(name, data));
+    for (const name of CHANGES) on(name, (data) => tellChange(name, data, this.#hooks.onChange));
     on("eventwall:gap", this.#hooks.onGap);
     for (const name of ["eventwall:tick", "eventwall:live"]) on(name, () => {});
     source.addEventListener("error", () => source === this.#source && this.#failed(source));

@@ -14,7 +14,7 @@ import { Title } from "./title.js";
  * @typedef {import("./feed.js").Entry} Entry
  * @typedef {import("./wire.js").Gap} Gap
  * @typedef {import("./wire.js").WireEvent} WireEvent
- * @typedef {{ event: string, data: string, by?: string } | undefined} Now what a post is from now on; nothing: gone
+ * @typedef {import("./change.js").Now} Now
  */
 
 // Posts of one breath are laid out together; nobody sees so short a wait.
@@ -32,7 +32,7 @@ export class Wall {
   #ids = new Set();
   /** @type {Entry[]} */
   #arriving = [];
-  /** What was told of posts that were not here. @type {Map<string, Now>} */
+  /** What was told of posts that were not here; of those that are gone, nothing. @type {Map<string, Now | undefined>} */
   #fates = new Map();
   #oldest = "";
   #gapOnTop = false;
@@ -54,7 +54,7 @@ export class Wall {
 
   /**
    * A post is something else from now on.
-   * @param {string} id @param {NonNullable<Now>} now
+   * @param {string} id @param {Now} now
    */
   edit(id, now) {
     if (!this.#ids.has(id)) return this.#remember(id, now);
@@ -78,7 +78,7 @@ export class Wall {
     return true;
   }
 
-  /** A page of older posts may be on its way that does not know of it. @param {string} id @param {Now} now */
+  /** A page of older posts may be on its way that does not know of it. @param {string} id @param {Now | undefined} now nothing: it is gone */
   #remember(id, now) {
     this.#fates.delete(id);
     this.#fates.set(id, now);

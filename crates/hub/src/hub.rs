@@ -94,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: HubMetrics,
     /// Why the tail cannot be read just now.
     tail_error: Mutex<Option<String>>,
+    /// What is erased, as the tail tells it.
     erased: broadcast::Sender<Arc<[Position]>>,
 }
 
@@ -154,15 +155,15 @@ impl Hub {
         Ok(appended)
     }
 
-    /// Erases events. Once this returns, nobody is shown them any more.
-    ///
-    /// # Errors
     /// What is erased from now on, by whichever node. Who is too far behind is told so.
     #[must_use]
     pub fn erasures(&self) -> broadcast::Receiver<Arc<[Position]>> {
         self.shared.erased.subscribe()
     }
 
+    /// Erases events. Once this returns, nobody is shown them any more.
+    ///
+    /// # Errors
     /// As [`Log::erase`].
     pub async fn erase(&self, positions: Vec<Position>) -> Result<(), AppendError> {
         let at = self.shared.log.erase(positions).await?;

@@ -62,7 +62,9 @@ fn hash<Files: RustEmbed>() -> String {
     hex(&all.finalize()[..6])
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
         let _ = write!(text, "{byte:02x}");

@@ -1,5 +1,5 @@
 //! The head of every HTML page: it loads nothing from elsewhere, runs no inline script, makes no HTML from
-//! text, and is framed by nobody. Knows no page.
+//! text, and is framed by nobody unless it only shows. Knows no page.
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, header};

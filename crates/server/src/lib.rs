@@ -40,7 +40,7 @@ mod turns;
 mod unavailable;
 
 pub use access::{Access, Public};
-pub use assets::Assets;
+pub use assets::{Assets, hex};
 pub use body::{Collected, collect_body};
 pub use client::{Client, ForwardedHeader, Trust};
 pub use connection::{Listener, Tls, TlsError, serve};
@@ -48,7 +48,7 @@ pub use drain::Drain;
 pub use follow::start_problem;
 pub use guard::is_own;
 pub use html::{escape, framed_page, html_page};
-pub use problem::{Problem, append_problem, read_problem};
+pub use problem::{Problem, append_problem};
 pub use publish::{idempotency_key, media_type};
 pub use query::decode;
 pub use routes::{App, finish, routes};

@@ -141,9 +141,7 @@ pub fn append_problem(error: &AppendError) -> Problem {
 }
 
 /// What a reader is told when the log cannot be read.
-/// Why the log could not be read.
-#[must_use]
-pub fn read_problem(error: &ReadError) -> Problem {
+pub(crate) fn read_problem(error: &ReadError) -> Problem {
     match error {
         ReadError::Unavailable(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(5)

@@ -62,39 +62,39 @@ async fn show(
 }
 
 pub(crate) async fn screen(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
-    let page = async {
-        let (name, topic) = wall_of(&request.uri)?;
-        wall.app.settings().access.check_read(&topic)?;
-        let visitor = nobody();
-        let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+    let page = looked_at(&wall, &request, async |asked| {
         let slip = newest(&asked, SCREEN).await?;
         let more = context! { code => asked.code(), ..asked.counts(&slip).await };
         Ok(html_page(asked.fill("screen.html", Some(&slip), more)?))
-    };
+    });
     answered(page.await, &request.headers)
 }
 
 pub(crate) async fn embed(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
-    let page = async {
-        let (name, topic) = wall_of(&request.uri)?;
-        wall.app.settings().access.check_read(&topic)?;
-        let visitor = nobody();
-        let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+    let page = looked_at(&wall, &request, async |asked| {
         let slip = newest(&asked, EMBED).await?;
         Ok(framed_page(asked.fill("embed.html", Some(&slip), context! {})?))
-    };
+    });
     answered(page.await, &request.headers)
 }
 
 pub(crate) async fn poster(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
-    let page = async {
-        let (name, topic) = wall_of(&request.uri)?;
-        wall.app.settings().access.check_read(&topic)?;
-        let visitor = nobody();
-        let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
+    let page = looked_at(&wall, &request, async |asked| {
         Ok(html_page(asked.fill("poster.html", None, context! { code => asked.code() })?))
-    };
+    });
     answered(page.await, &request.headers)
+}
+
+/// What `make` makes of a wall for who only looks, and needs no cookie.
+async fn looked_at(
+    wall: &Wall,
+    request: &Parts,
+    make: impl AsyncFnOnce(Asked<'_>) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
+    let (name, topic) = wall_of(&request.uri)?;
+    wall.app.settings().access.check_read(&topic)?;
+    let visitor = Visitor { id: String::new(), name: String::new() };
+    make(Asked::of(wall, (&name, &topic), &visitor, request)).await
 }
 
 /// What a browser needs to know to keep the wall among its apps.
@@ -102,29 +102,14 @@ pub(crate) async fn manifest(
     State(wall): State<Arc<Wall>>,
     request: Parts,
 ) -> Result<Response, Problem> {
-    let (name, topic) = wall_of(&request.uri)?;
-    wall.app.settings().access.check_read(&topic)?;
-    let visitor = nobody();
-    let asked = Asked::of(&wall, (&name, &topic), &visitor, &request);
-    let icon = |file: &str, sizes: &str, kind: &str| json!({ "src": format!("{}/icons/{file}", wall.assets.base()), "sizes": sizes, "type": kind });
-    let manifest = json!({
-        "name": format!("{name} · Eventwall"),
-        "short_name": name,
-        "description": asked.language.say("description"),
-        "lang": asked.language.tag,
-        "start_url": asked.path(),
-        "display": "standalone",
-        "background_color": "#f5efe3",
-        "theme_color": "#f5efe3",
-        "icons": [
-            icon("icon.svg", "any", "image/svg+xml"),
-            icon("icon-180.png", "180x180", "image/png"),
-            icon("icon-512.png", "512x512", "image/png"),
-        ],
-    });
-    let head =
-        [(header::CONTENT_TYPE, "application/manifest+json"), (header::CACHE_CONTROL, "no-store")];
-    Ok((head, manifest.to_string()).into_response())
+    looked_at(&wall, &request, async |asked| {
+        let head = [
+            (header::CONTENT_TYPE, "application/manifest+json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        Ok((head, asked.manifest().to_string()).into_response())
+    })
+    .await
 }
 
 /// `GET /walls/{wall}/posts?before=ID&count=N`: posts as they are now.
@@ -185,15 +170,30 @@ impl Asked<'_> {
         context! { posts => counts.posts, upto => counts.upto, counts => self.count("counts", counts.posts) }
     }
 
+    fn manifest(&self) -> serde_json::Value {
+        let base = self.wall.assets.base();
+        let icon = |file: &str, sizes: &str, kind: &str| json!({ "src": format!("{base}/icons/{file}"), "sizes": sizes, "type": kind });
+        json!({
+            "name": format!("{} · Eventwall", self.name),
+            "short_name": self.name,
+            "description": self.language.say("description"),
+            "lang": self.language.tag,
+            "start_url": self.path(),
+            "display": "standalone",
+            "background_color": "#f5efe3",
+            "theme_color": "#f5efe3",
+            "icons": [
+                icon("icon.svg", "any", "image/svg+xml"),
+                icon("icon-180.png", "180x180", "image/png"),
+                icon("icon-512.png", "512x512", "image/png"),
+            ],
+        })
+    }
+
     /// The code that leads a phone to the wall.
     fn code(&self) -> Value {
         Value::from_safe_string(svg(&self.url()))
     }
-}
-
-/// Who only looks needs no cookie.
-fn nobody() -> Visitor {
-    Visitor { id: String::new(), name: String::new() }
 }
 
 impl Wall {

@@ -8,7 +8,6 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use eventwall_hub::{PageLimit, Start};
 use eventwall_log::{AppendOptions, EventId, Filter, IdempotencyKey, NewEvent, Position, Topic};
 use eventwall_server::{
     Client, Problem, append_problem, collect_body, decode, idempotency_key, is_own, media_type,
@@ -22,8 +21,8 @@ use crate::{
     Wall,
     command::{Command, FieldError},
     page::set_cookie,
-    projection::{EDIT, Edit, REMOVE, Removal},
-    shown::kind_of,
+    projection::{EDIT, Edit, REMOVE, Removal, read_one},
+    shown::{kind_of, name_of},
     visitor::Visitor,
     wall_of,
 };
@@ -36,7 +35,7 @@ pub(crate) async fn post(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let (_, topic) = admitted(&wall, &parts).await?;
+    let topic = admitted(&wall, &parts).await?;
     json_only(&parts.headers)?;
     let (command, visitor) = written(&wall, &parts, body).await?;
     let post = command.post(&visitor.name).map_err(field_problem)?;
@@ -52,7 +51,7 @@ pub(crate) async fn edit(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let (_, topic) = admitted(&wall, &parts).await?;
+    let topic = admitted(&wall, &parts).await?;
     json_only(&parts.headers)?;
     let id = own_post(&wall, &topic, &parts).await?;
     let (command, visitor) = written(&wall, &parts, body).await?;
@@ -75,7 +74,7 @@ pub(crate) async fn remove(
     request: Request<Body>,
 ) -> Result<StatusCode, Problem> {
     let (parts, _) = request.into_parts();
-    let (_, topic) = admitted(&wall, &parts).await?;
+    let topic = admitted(&wall, &parts).await?;
     let id = own_post(&wall, &topic, &parts).await?;
     let visitor = wall.signer.visitor(&parts.headers).unwrap_or_else(Visitor::new_guest);
     // First everybody is told: what is erased first and told never would stay on pages.
@@ -105,12 +104,12 @@ async fn erase(wall: &Wall, positions: Vec<Position>) -> Result<(), Problem> {
 }
 
 /// Whoever may post here, and not too much.
-async fn admitted(wall: &Wall, parts: &Parts) -> Result<(String, Topic), Problem> {
-    let (name, topic) = wall_of(&parts.uri)?;
+async fn admitted(wall: &Wall, parts: &Parts) -> Result<Topic, Problem> {
+    let (_, topic) = wall_of(&parts.uri)?;
     same_origin(&parts.headers)?;
     wall.app.settings().access.check_post(&topic)?;
     wall.app.check_amount(Client::of(&parts.extensions), &topic).await?;
-    Ok((name, topic))
+    Ok(topic)
 }
 
 /// What the visitor wrote, and who they are from now on.
@@ -133,13 +132,10 @@ async fn own_post(wall: &Wall, topic: &Topic, parts: &Parts) -> Result<EventId, 
         .map_err(|error: eventwall_log::IdError| Problem::bad_request(error.to_string()))?;
     let gone =
         || Problem::new(StatusCode::NOT_FOUND, "there is no such post on this wall any more");
-    let before = EventId { position: id.position.before(), epoch: id.epoch.clone() };
-    let filter = Filter::topics([topic.clone()]);
-    let page = wall.app.hub.page(filter, &Start::After(before), PageLimit::events(1)).await;
-    let page = page.map_err(start_problem)?;
-    let event = page.events.first().filter(|event| *event.id() == id).ok_or_else(gone)?;
+    let event = read_one(&wall.app.hub, Filter::topics([topic.clone()]), &id).await;
+    let event = event.map_err(start_problem)?.ok_or_else(gone)?;
     let record = event.record();
-    kind_of(record.event.as_deref().unwrap_or("message")).ok_or_else(gone)?;
+    kind_of(name_of(record)).ok_or_else(gone)?;
     let visitor = wall.signer.visitor(&parts.headers);
     if visitor.is_some_and(|visitor| record.fields.by.as_deref() == Some(&visitor.id)) {
         return Ok(id);

@@ -1,7 +1,7 @@
 //! A post as it is shown: read out of an event as `web/js/post.js` does, for whoever looks. Pure.
 
 use eventwall_hub::rfc3339;
-use eventwall_log::{EventId, Millis};
+use eventwall_log::{EventId, Millis, Record};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,6 +57,11 @@ pub(crate) struct Shown<'a> {
     edited: bool,
     /// Its data, for its author to change.
     raw: Option<&'a str>,
+}
+
+/// The name of an event, `message` for none.
+pub(crate) fn name_of(record: &Record) -> &str {
+    record.event.as_deref().unwrap_or("message")
 }
 
 /// The kind of post that an event of that name is; none, if it is no post.

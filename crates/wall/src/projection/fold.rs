@@ -6,7 +6,7 @@ use eventwall_hub::Framed;
 use eventwall_log::{EventId, Position};
 use serde::{Deserialize, Serialize};
 
-use crate::shown::kind_of;
+use crate::shown::{kind_of, name_of};
 
 /// The name of the event that changes a post. Only the wall can write it: the hub refuses such names.
 pub(crate) const EDIT: &str = "eventwall:edit";
@@ -63,7 +63,7 @@ impl Projection {
     /// Takes the next event in.
     pub(crate) fn apply(&mut self, event: &Framed) {
         let record = event.record();
-        match record.event.as_deref().unwrap_or("message") {
+        match name_of(record) {
             EDIT => self.edit(event, &record.data),
             REMOVE => self.remove(&record.data),
             name if kind_of(name).is_some() => self.posts.push(event.position().0),

@@ -8,7 +8,7 @@ use std::{
 
 use eventwall_hub::{PageLimit, Start, StartError};
 use eventwall_log::{EventId, Filter, Position, State, Topic};
-use eventwall_server::App;
+use eventwall_server::{App, hex};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::watch,
@@ -255,9 +255,7 @@ impl Follower {
     }
 
     fn key(&self) -> String {
-        let hash = Sha256::digest(self.topic.as_str());
-        let hex: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("wall-{hex}")
+        format!("wall-{}", hex(&Sha256::digest(self.topic.as_str())[..8]))
     }
 
     async fn kept(&self) -> Option<Projection> {

@@ -9,5 +9,5 @@ mod page;
 pub(crate) use self::{
     fold::{EDIT, Edit, REMOVE, Removal},
     follow::Projections,
-    page::{Slip, read_page},
+    page::{Slip, read_one, read_page},
 };

@@ -1,6 +1,9 @@
 //! Pages of posts as they are now: read out of the log, newest or before an event, with what became of each.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use eventwall_hub::{EventPage, Framed, Gap, Hub, PageLimit, Start, StartError};
 use eventwall_log::{EventId, Filter, Topic};
@@ -10,7 +13,7 @@ use super::{
     fold::{EDIT, Edit, REMOVE, Removal},
     follow::Live,
 };
-use crate::shown::{Entry, kind_of};
+use crate::shown::{Entry, kind_of, name_of};
 
 /// Reads for one page: more than that only if almost nothing are posts. Its reader goes on from there.
 const MAX_READS: usize = 8;
@@ -110,13 +113,25 @@ async fn revise(
     entry: &mut Entry,
 ) -> Result<(), StartError> {
     let Some(edit) = live.look().edits_of(entry.id.position).pop() else { return Ok(()) };
-    let before = EventId { position: edit.position.before(), ..edit.clone() };
-    let page = hub.page(filter.clone(), &Start::After(before), PageLimit::events(1)).await?;
-    let found = page.events.first().filter(|event| *event.id() == edit);
+    let found = read_one(hub, filter.clone(), &edit).await?;
     if let Some(edit) = found.and_then(|event| serde_json::from_str(&event.record().data).ok()) {
         turn_into(entry, &edit);
     }
     Ok(())
+}
+
+/// The event of that id, if the log has it.
+///
+/// # Errors
+/// If the log cannot be read.
+pub(crate) async fn read_one(
+    hub: &Hub,
+    filter: Filter,
+    id: &EventId,
+) -> Result<Option<Arc<Framed>>, StartError> {
+    let before = EventId { position: id.position.before(), ..id.clone() };
+    let page = hub.page(filter, &Start::After(before), PageLimit::events(1)).await?;
+    Ok(page.events.into_iter().next().filter(|event| event.id() == id))
 }
 
 fn turn_into(entry: &mut Entry, edit: &Edit) {
@@ -147,7 +162,7 @@ struct Fates {
 
 impl Fates {
     /// The posts among these events, which are oldest first.
-    fn take(&mut self, events: &[std::sync::Arc<Framed>]) -> Vec<Entry> {
+    fn take(&mut self, events: &[Arc<Framed>]) -> Vec<Entry> {
         let mut posts: Vec<Entry> =
             events.iter().rev().filter_map(|event| self.post(event)).collect();
         posts.reverse();
@@ -156,7 +171,7 @@ impl Fates {
 
     fn post(&mut self, event: &Framed) -> Option<Entry> {
         let record = event.record();
-        let name = record.event.as_deref().unwrap_or("message");
+        let name = name_of(record);
         if name == REMOVE {
             let removal: Removal = serde_json::from_str(&record.data).ok()?;
             self.removed.insert(removal.post);
