@@ -59,6 +59,8 @@ ${process.getuid?.() === 0 ? "user root;" : ""} daemon off; pid ${folder}/nginx.
 events { worker_connections 256; }
 http {
   access_log off;
+  # A reload closes the connections that were kept, and Node does not repeat a request that was lost with one.
+  keepalive_timeout 0;
   client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
   uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
   server {

@@ -206,7 +206,7 @@ export class EventSource extends EventTarget {
       Object.assign(outcome, await Promise.race([this.#judge(response), gone]));
       if (!outcome.why) {
         this.#open(response);
-        await this.#read(response, outcome);
+        await Promise.race([this.#read(response, outcome, line.signal), gone]);
         outcome.why = "the stream ended";
         outcome.clean = true;
       }
@@ -275,25 +275,23 @@ export class EventSource extends EventTarget {
     if (this.readyState === 1) this.#tell("open");
   }
 
-  /** @param {Response} response @param {Outcome} outcome */
-  async #read({ url, body }, outcome) {
+  /** @param {Response} response @param {Outcome} outcome @param {AbortSignal} signal */
+  async #read({ url, body }, outcome, signal) {
     const origin = new URL(url || this.#target).origin;
     const decoder = new Decoder(this._cursor, (ms) => (this.#retry = Math.min(ms, MAX)), this.#options.maxEventSize);
     const reader = body?.getReader();
     for (;;) {
       const { value } = (await reader?.read()) ?? {};
-      if (!value) return;
-      // It was restarted, and this is not to come after what comes now.
-      if (this.#hurry) throw 0;
+      // A body may outlast its line, and is not to come after what comes now.
+      if (!value || signal.aborted) return;
       this.#heard = Date.now();
       this.#silence = this.#watchdog;
       this.#failures = 0;
       outcome.heard = true;
       const { dropped } = decoder;
       for (const event of decoder.feed(value)) {
-        if (this.readyState === 2) return;
         this._deliver(event, origin);
-        if (this.#hurry) throw 0;
+        if (signal.aborted) return;
       }
       this._cursor = decoder.lastEventId;
       if (dropped < decoder.dropped) this.#complain("an event above maxEventSize is lost");
