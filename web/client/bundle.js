@@ -20,7 +20,7 @@ export async function bundle(name) {
     bundle: true,
     minify: true,
     // What the modules say to each other only, and never over a channel.
-    mangleProps: /^(_.*|why|heard|lived|clean|silent|fatal|advance|retune|leave|wake)$/,
+    mangleProps: /^(_.*|why|heard|lived|clean|silent|fatal|quiet|advance|retune|leave|wake)$/,
     format: "esm",
     target: "es2022",
     write: false,
@@ -28,7 +28,14 @@ export async function bundle(name) {
   const [file] = made.outputFiles;
   if (!file) throw new Error(`esbuild made nothing of ${name}`);
   // It puts constants where they are used, and what else esbuild leaves.
-  const compress = { passes: 3, inline: 1, unsafe_arrows: true, unsafe_methods: true };
+  const compress = {
+    passes: 3,
+    pure_getters: true,
+    unsafe: true,
+    unsafe_arrows: true,
+    unsafe_math: true,
+    unsafe_methods: true,
+  };
   const { code } = await minify(file.text, { module: true, ecma: 2020, compress });
   return code ?? "";
 }

@@ -30,6 +30,7 @@ import { Decoder } from "./decoder.js";
  * @property {boolean} [clean] the server ended it
  * @property {boolean} [silent] it was given up, as nothing came for too long
  * @property {boolean} [fatal] it is not tried again
+ * @property {boolean} [quiet] another takes its place, and it is nothing to tell
  * @property {number} [after] milliseconds that the server wants to be left alone
  */
 
@@ -77,6 +78,7 @@ export class EventSource extends EventTarget {
   #silent = false;
   #asleep = false;
   #hurry = false;
+  #quiet = false;
   /** Ends the request, or the wait for the next. @type {(why?: string, _?: unknown) => void} */
   #interrupt = () => {};
   /** @protected ends its listening to the page */
@@ -128,6 +130,12 @@ export class EventSource extends EventTarget {
     this.#interrupt();
   }
 
+  /** @protected a new line takes the place of this one, which is nothing to tell */
+  _renew() {
+    this.#quiet = this.#hurry = true;
+    this.#interrupt();
+  }
+
   /** @protected what a request asks for @param {string} target @param {boolean} _ beside the line */
   _url(target, _) {
     return target;
@@ -138,15 +146,15 @@ export class EventSource extends EventTarget {
     return undefined;
   }
 
-  /** @protected whether the next request follows at once, without a word @param {Outcome} _ */
-  _goesOn(_) {
-    return false;
+  /** @protected whether the next request follows at once, without a word @param {Outcome} outcome */
+  _goesOn({ quiet }) {
+    return quiet;
   }
 
-  /** @protected @param {import("./decoder.js").Decoded} event @param {string} origin */
-  _deliver({ type, data, lastEventId, topic }, origin) {
+  /** @protected @param {import("./decoder.js").Decoded & { detail?: object }} event @param {string} origin */
+  _deliver({ type, data, lastEventId, ...more }, origin) {
     this._cursor = lastEventId;
-    this.dispatchEvent(Object.assign(new MessageEvent(type, { data, lastEventId, origin }), { topic }));
+    this.dispatchEvent(Object.assign(new MessageEvent(type, { data, lastEventId, origin }), more));
   }
 
   /** @protected a line that rests is put aside, and taken up again at its end @param {boolean} rests */
@@ -171,7 +179,7 @@ export class EventSource extends EventTarget {
       this.reason = outcome.why ?? "";
       if (outcome.fatal) {
         this.close();
-        this.#tell("error");
+        this._tell("error");
         return this.#complain(this.reason);
       }
       if (!outcome.heard && (this.#failures += 1) === 1) this.#complain(`${this.reason}; trying again`);
@@ -197,7 +205,7 @@ export class EventSource extends EventTarget {
     this.nextTry = undefined;
     this.#asked = this.#heard = Date.now();
     this.#silence = this.#options.patience ?? 30_000;
-    this.#silent = this.#hurry = false;
+    this.#silent = this.#hurry = this.#quiet = false;
     const dog = setInterval(() => this.#sniff(), 1_000);
     /** @type {Outcome} */
     let outcome = { heard: false };
@@ -216,6 +224,7 @@ export class EventSource extends EventTarget {
     }
     clearInterval(dog);
     outcome.lived = this.#heard - this.#asked;
+    outcome.quiet = this.#quiet;
     // Whatever is left of it.
     line.abort();
     return outcome;
@@ -272,7 +281,7 @@ export class EventSource extends EventTarget {
     this.readyState = 1;
     this.reason = "";
     this.#show("live");
-    if (this.readyState === 1) this.#tell("open");
+    if (this.readyState === 1) this._tell("open");
   }
 
   /** @param {Response} response @param {Outcome} outcome @param {AbortSignal} signal */
@@ -309,7 +318,7 @@ export class EventSource extends EventTarget {
     this.nextTry = Date.now() + ms;
     const woken = this.#sleep(ms);
     this.#show(globalThis.navigator?.onLine === false ? "offline" : this.#asleep ? "paused" : this.#silent ? "stale" : "connecting");
-    if (this.readyState === 0) this.#tell("error");
+    if (this.readyState === 0) this._tell("error");
     await woken;
     // What the server wants is waited for, though the page may come back before.
     const left = () => (this.#asleep ? MAX : after && !this.#hurry ? Number(this.nextTry) - Date.now() : 0);
@@ -365,11 +374,11 @@ export class EventSource extends EventTarget {
   /** @param {State} state */
   #show(state) {
     this.state = state;
-    this.#tell("state");
+    this._tell("state");
   }
 
-  /** @param {string} type */
-  #tell(type) {
+  /** @protected @param {string} type */
+  _tell(type) {
     this.dispatchEvent(new Event(type));
   }
 }

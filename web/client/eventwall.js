@@ -3,8 +3,8 @@
 // pages that share it, and a choice of what a hidden page does.
 
 import { EventSource } from "./eventsource.js";
-import { Ladder, STARTS } from "./ladder.js";
-import { PREFIX, sharedBy } from "./line.js";
+import { Ladder } from "./ladder.js";
+import { gapIn, PREFIX, sharedBy } from "./line.js";
 import { lead, Sharing } from "./sharing.js";
 
 export { EventSource };
@@ -50,13 +50,13 @@ export class Eventwall extends Ladder {
     this._token = plain.token;
     const line = share && sharedBy(this.url, share, plain);
     const script = worker ?? this.url.replace(/\/(topics|events)\b.*/, "/eventwall.js");
-    if (line) this.#sharing = new Sharing(line.key, line.topics, script, this);
+    if (line) this.#sharing = new Sharing(...line, script, this);
     if (hidden !== undefined) this.#restWhenHidden(hidden);
   }
 
   /** Whether its events come over a line that pages share. */
   get shared() {
-    return Boolean(this.#sharing?.shared);
+    return Boolean(this.#sharing?._shared);
   }
 
   close() {
@@ -88,8 +88,8 @@ export class Eventwall extends Ladder {
     let timer;
     const look = () => {
       clearTimeout(timer);
-      if (document.hidden) timer = setTimeout(() => this._rest(true), after);
-      else this._rest(false);
+      const { hidden } = document;
+      timer = setTimeout(() => this._rest(hidden), hidden ? after : 0);
     };
     addEventListener("visibilitychange", look, { signal: this._page.signal });
     look();
@@ -103,7 +103,7 @@ export class Eventwall extends Ladder {
     this._ready ??= new Promise((resume) => {
       this._resume = () => resume((this._ready = undefined));
     });
-    super.restart();
+    this._renew();
     if (live) this._take({ type: "eventwall:live", data: "", lastEventId: this._cursor }, true);
   }
 
@@ -114,8 +114,8 @@ export class Eventwall extends Ladder {
     if (readyState === 2 || (!status.readyState && !status.reason)) return;
     if (!status.readyState) this.#awaitsLive = true;
     Object.assign(this, status);
-    if (state !== this.state || nextTry !== this.nextTry) this.dispatchEvent(new Event("state"));
-    if (readyState !== this.readyState) this.dispatchEvent(new Event(this.readyState ? "open" : "error"));
+    if (state !== this.state || nextTry !== this.nextTry) this._tell("state");
+    if (readyState !== this.readyState) this._tell(this.readyState ? "open" : "error");
   }
 
   /** For {@link Sharing}. @param {Frame} frame @param {boolean} mine */
@@ -129,15 +129,14 @@ export class Eventwall extends Ladder {
 
   /** @override @param {string} target @param {boolean} beside */
   _url(target, beside) {
-    const own = new URL(this.url).searchParams;
-    if (!beside) this.#awaitsLive = Boolean(this._cursor) || STARTS.some((start) => own.has(start));
+    if (!beside) this.#awaitsLive = Boolean(this._cursor) || this._asksWhere;
     return super._url(target, beside);
   }
 
   /** @override @param {Outcome} outcome */
   _goesOn(outcome) {
     this._confirmed = false;
-    return Boolean(this._ready) || super._goesOn(outcome);
+    return super._goesOn(outcome);
   }
 
   /** @override @param {Frame} frame @param {string} origin */
@@ -148,24 +147,9 @@ export class Eventwall extends Ladder {
   }
 
   /** @param {Frame} frame @param {string} origin */
-  #tell(frame, origin) {
+  #tell({ bare: _, ...frame }, origin) {
     if (frame.type === "eventwall:live") this.#awaitsLive = false;
-    super._deliver(frame, origin);
-  }
-
-  /** @override @param {Event} event */
-  dispatchEvent(event) {
-    if (event.type === "eventwall:gap" && event instanceof MessageEvent) Object.assign(event, { detail: gapIn(event.data) });
-    return super.dispatchEvent(event);
-  }
-}
-
-/** @param {string} data */
-function gapIn(data) {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return {};
+    super._deliver(frame.type === "eventwall:gap" ? { ...frame, detail: gapIn(frame) } : frame, origin);
   }
 }
 

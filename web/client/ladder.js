@@ -18,22 +18,24 @@ import { EventSource } from "./eventsource.js";
 // A poll that waits may take so much longer.
 const GRACE = 10_000;
 const LONGEST_CLIMB = 600_000;
-/** Who asks where to begin, begins there again. */
+/** Parameters that ask where to begin. */
 export const STARTS = ["last", "after", "since", "lastEventId"];
 /** What is still open after so many milliseconds is a stream. */
 const OPEN_FOR = 300;
 
 export class Ladder extends EventSource {
-  #rungs;
+  #mute;
+  #poll;
+  #firstClimb;
   /** Whether it polls, since streams do not get through. */
   polling = false;
-  #climbed = false;
   /** Lines in a row that fell silent right after their beginning. */
   #silences = 0;
   #climb;
   /** @type {any} */
   #timer;
-  #probe = new AbortController();
+  /** @type {AbortController | undefined} */
+  #probe;
   #began = Date.now();
   /** Where the line began. */
   #from = "";
@@ -42,56 +44,60 @@ export class Ladder extends EventSource {
   constructor(url, options = {}) {
     super(url, options);
     const { mute = 6_000, poll = 20, climb = 30_000 } = options;
-    this.#rungs = { mute, poll, climb };
-    this.#climb = climb;
+    this.#mute = mute;
+    this.#poll = poll;
+    this.#climb = this.#firstClimb = climb;
   }
 
   close() {
     clearTimeout(this.#timer);
-    this.#probe.abort();
+    this.#probe?.abort();
     super.close();
   }
 
   /** @override @param {string} target @param {boolean} beside */
   _url(target, beside) {
-    if (!beside) {
-      this.#from = this.lastEventId;
-      this.#climbed = false;
-    }
+    if (!beside) this.#from = this.lastEventId;
     const [url, own] = [new URL(target), new URL(this.url).searchParams];
     const query = url.searchParams;
     // A redirect may have kept what was added here.
     if (query.has("wait") && !own.has("wait")) query.delete("wait");
     if (beside || !this.polling) return url.href;
     this.#climbLater();
-    query.set("wait", String(this.#rungs.poll));
+    query.set("wait", String(this.#poll));
     // A stream that was held back began at its own now: so does what comes instead.
-    if (!this.#from && !STARTS.some((name) => own.has(name))) {
+    if (!this.#from && !this._asksWhere) {
       query.set("since", `${Math.ceil((Date.now() - this.#began) / 1_000) + 1}s`);
     }
     return url.href;
   }
 
+  /** @protected whether it asks where to begin, and so begins there again */
+  get _asksWhere() {
+    return STARTS.some((name) => new URL(this.url).searchParams.has(name));
+  }
+
   /** @override */
   get _patience() {
-    return this.polling ? 1_000 * this.#rungs.poll + GRACE : this.#rungs.mute;
+    return this.polling ? 1_000 * this.#poll + GRACE : this.#mute;
   }
 
   /** @override @param {Outcome} outcome */
-  _goesOn({ clean, heard, silent, lived = 0 }) {
-    if (this.#climbed) return true;
+  _goesOn({ quiet, clean, heard, silent, lived = 0 }) {
+    if (quiet) return true;
     if (this.polling) {
       // Who is told to come back later has waited for nothing, and got nothing.
       return Boolean(clean && heard) && (this.lastEventId !== this.#from || lived > 1_000);
     }
     // A line that was alive for a while may die by itself.
-    const held = silent && lived < this.#rungs.mute;
-    this.#silences = held ? this.#silences + 1 : 0;
-    if (!held) this.#climb = this.#rungs.climb;
-    if (!held || (heard && this.#silences < 2)) return false;
-    this.polling = true;
+    if (!silent || lived >= this.#mute) {
+      this.#silences = 0;
+      this.#climb = this.#firstClimb;
+      return false;
+    }
+    if ((this.#silences += 1) < 2 && heard) return false;
     this.#silences = 0;
-    return true;
+    return (this.polling = true);
   }
 
   #climbLater() {
@@ -104,33 +110,30 @@ export class Ladder extends EventSource {
     // Who leaves it to others has nothing to climb from.
     if (this._ready) return void (this.#timer = 0);
     const line = (this.#probe = new AbortController());
-    const late = setTimeout(() => line.abort(), this.#rungs.mute);
     const { signal } = line;
-    if (await this.#getsThrough(signal, () => clearTimeout(late)).catch(() => false)) {
-      this.polling = false;
-      this.#climbed = true;
-    }
+    const late = setTimeout(() => line.abort(), this.#mute);
+    /** @type {Promise<never>} */
+    const over = new Promise((_, reject) => signal.addEventListener("abort", reject));
+    const through = await Promise.race([this.#getsThrough(signal, late), over]).catch(() => false);
     clearTimeout(late);
     line.abort();
     // Until here there is no other.
     this.#timer = 0;
     if (this.readyState === 2 || this._ready) return;
-    if (this.#climbed) this.restart();
-    else this.#climbLater();
+    if (!through) return this.#climbLater();
+    this.polling = false;
+    this._renew();
   }
 
-  /** @param {AbortSignal} signal @param {() => void} inTime called once it has spoken */
-  async #getsThrough(signal, inTime) {
-    /** @type {Promise<never>} */
-    const over = new Promise((_, reject) => signal.addEventListener("abort", reject));
-    over.catch(() => {});
-    const response = await Promise.race([this._request(signal, true), over]);
-    const reader = response.body?.getReader();
-    const first = await Promise.race([reader?.read(), over]);
-    if (response.status !== 200 || !first?.value) return false;
-    inTime();
+  /** @param {AbortSignal} signal @param {any} late a timer, stopped once it has spoken */
+  async #getsThrough(signal, late) {
+    const { status, body } = await this._request(signal, true);
+    const reader = body?.getReader();
+    const first = await reader?.read();
+    if (status !== 200 || !first?.value) return false;
+    clearTimeout(late);
     // An answer that ends at once gets through everything.
     const open = new Promise((resolve) => setTimeout(resolve, OPEN_FOR, true));
-    return Promise.race([open, reader?.read().then(({ done }) => !done), over]);
+    return Promise.race([open, reader?.read().then(({ done }) => !done)]);
   }
 }

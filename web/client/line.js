@@ -9,10 +9,8 @@ export const PREFIX = "eventwall 1 ";
 
 /**
  * @typedef {import("./ladder.js").Options} Options
- * @typedef {object} Line what pages that share it have in common
- * @property {string} url without topics and where to begin
- * @property {Options} options
- * @property {boolean} asks its requests need a token, which the pages have
+ * @typedef {[url: string, options: Options, asks: boolean, share: boolean | string]} Line what pages that share it
+ *   have in common: its URL without topics and where to begin, and whether requests need a token, which the pages have
  */
 
 /**
@@ -21,33 +19,44 @@ export const PREFIX = "eventwall 1 ";
  * @param {string} url
  * @param {boolean | string} share
  * @param {Options} options
+ * @returns {[key: string, topics: string[]] | undefined}
  */
 export function sharedBy(url, share, { token, headers, method, body, fetch, lastEventId: _, ...rest }) {
   const line = new URL(url);
-  const [, prefix, topic] = /^(.*?)\/topics\/(.+)$/.exec(line.pathname) ?? [];
+  const [path, topic] = line.pathname.split(/\/topics\/(.+)/);
   const topics = topic ? [decodeURIComponent(topic)] : line.searchParams.getAll("topic");
-  if (topic) line.pathname = `${prefix}/events`;
+  if (topic) line.pathname = `${path}/events`;
   if (!line.pathname.endsWith("/events") || line.searchParams.has("wait") || method || body || fetch) return;
   for (const name of ["topic", "lastEventID", "last_event_id", ...STARTS]) line.searchParams.delete(name);
   line.searchParams.sort();
   const options = { ...rest, headers: [...new Headers(headers)] };
-  return { topics, key: PREFIX + JSON.stringify({ share, url: line.href, options, asks: Boolean(token) }) };
+  return [PREFIX + JSON.stringify([line.href, options, Boolean(token), share]), topics];
 }
 
 /** @param {string} key the line's name @returns {Line} */
 export const lineOf = (key) => JSON.parse(key.slice(PREFIX.length));
 
-/** Positions grow along a log, from epoch to epoch, too; NaN for what is no id of a hub. @param {string} id */
+/** Positions grow along a log, from epoch to epoch, too; NaN for what is no id of a hub. @param {any} id */
 export const position = (id) => Number(/^\w+-(\d+)$/.exec(id)?.[1]);
 
 /** Whether it tells of a log that knows nothing of the ids before. @param {{ type: string, data: string }} frame */
 export const isForeign = ({ type, data }) => type === "eventwall:gap" && !data.includes('"expired"');
 
+/** What an event says of the gap before it. @param {{ data: string }} frame @returns {Partial<import("./eventwall.js").Gap>} */
+export function gapIn({ data }) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return {};
+  }
+}
+
 /** Whether a topic or pattern stands for that topic. @param {string} pattern @param {string} topic */
 export function covers(pattern, topic) {
   const [wanted, segments] = [pattern.split("/"), topic.split("/")];
-  const more = wanted.at(-1) === "**" ? segments.length >= wanted.length : segments.length === wanted.length;
+  const more = segments.length - wanted.length;
+  const long = !more || (more > 0 && wanted.at(-1) === "**");
   const each = () => wanted.every((segment, i) => segment === segments[i] || /^\*\*?$/.test(segment));
   // What begins with a dollar sign is named in full.
-  return pattern === topic || (more && topic[0] !== "$" && each());
+  return pattern === topic || (long && topic[0] !== "$" && each());
 }

@@ -4,7 +4,7 @@
 // It lives in a SharedWorker or in one of the pages, and ends with it at any moment: nothing depends on its last word.
 
 import { Ladder } from "./ladder.js";
-import { isForeign, lineOf, position } from "./line.js";
+import { isForeign, lineOf, position, PREFIX } from "./line.js";
 
 /**
  * @typedef {import("./decoder.js").Decoded & { bare?: boolean }} Frame `bare`: it is ephemeral, and has no id
@@ -20,7 +20,7 @@ export class Relay {
   #id = name();
   #channel;
   #line;
-  /** @type {Map<string, { topics: string[], cursor: string }>} */
+  /** @type {Map<string, [topics: string[], cursor: string]>} */
   #members = new Map();
   #begun = false;
   /** @type {Upstream | undefined} */
@@ -40,8 +40,11 @@ export class Relay {
     this.#line = lineOf(key);
     this.#channel = new BroadcastChannel(key);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#say({ type: "lead" });
-    setTimeout(() => this.#begin(), GRACE);
+    this.#say("lead");
+    setTimeout(() => {
+      this.#begun = true;
+      this.#tune();
+    }, GRACE);
   }
 
   close() {
@@ -51,12 +54,12 @@ export class Relay {
     this.#upstream?.close();
   }
 
-  /** @param {any} message */
-  #hear({ type, from, topics, cursor, token }) {
-    if (type === "join") this.#join(from, topics, cursor);
+  /** @param {any[]} message */
+  #hear([from, type, said, cursor]) {
+    if (type === "join") this.#join(from, said, cursor);
     if (type === "leave") this.#drop(from);
-    if (type === "token") for (const answer of this.#answers.splice(0)) answer(token);
-    if (type === "ping") this.#say({ type: "line", line: this.#status });
+    if (type === "token") for (const answer of this.#answers.splice(0)) answer(said);
+    if (type === "ping") this.#say("line", this.#status);
     if (type === "wake") this.#upstream?._wake();
   }
 
@@ -65,7 +68,7 @@ export class Relay {
     // Who has this lock is there; so it is to be had once its page is gone, in whatever way.
     const { signal } = this.#end;
     if (!this.#members.has(from)) navigator.locks?.request(from, { signal }, () => this.#drop(from)).catch(() => {});
-    this.#members.set(from, { topics, cursor });
+    this.#members.set(from, [topics, cursor]);
     // Its page may have heard of the hub just now.
     this.#upstream?._wake();
     this.#tune();
@@ -77,26 +80,20 @@ export class Relay {
     this.#tune();
   }
 
-  #begin() {
-    this.#begun = true;
-    this.#tune();
-  }
-
   /** What is followed is what somebody wants; from the cursor on that is told, its members get everything. */
   #tune() {
     if (!this.#begun) return;
     const members = [...this.#members.values()];
-    const topics = [...new Set(members.flatMap((member) => member.topics))];
+    const topics = [...new Set(members.flatMap(([topics]) => topics))];
     if (!topics.length) return this.#hangUp();
-    this.#upstream ??= this.#call(topics, members.map(({ cursor }) => cursor).sort((a, b) => position(a) - position(b))[0]);
+    this.#upstream ??= this.#call(topics, members.map(([, cursor]) => cursor).sort((a, b) => position(a) - position(b))[0]);
     this.#upstream.retune(topics);
-    const [cursor, live, lost] = [this.#upstream.lastEventId, this.#live, this.#lost];
-    this.#say({ type: "welcome", to: [...this.#members.keys()], cursor, live, lost, line: this.#status });
+    this.#say("welcome", this.#status, [...this.#members.keys()], this.#upstream.lastEventId, this.#live, this.#lost);
   }
 
   /** @param {string[]} topics @param {string | undefined} lastEventId */
   #call(topics, lastEventId) {
-    const { url, options, asks } = this.#line;
+    const [url, options, asks] = this.#line;
     const token = asks ? () => this.#ask() : undefined;
     const upstream = new Upstream(url, { ...options, token, lastEventId }, topics, (frame) => this.#take(frame));
     upstream.addEventListener("state", () => upstream === this.#upstream && this.#tell());
@@ -112,11 +109,11 @@ export class Relay {
 
   #tell() {
     this.#live &&= this.#upstream?.state === "live";
-    if (this.#upstream?.readyState !== 2) return this.#say({ type: "line", line: this.#status });
+    if (this.#upstream?.readyState !== 2) return this.#say("line", this.#status);
     // Why it was refused each of them finds out for itself.
     this.#members.clear();
     this.#hangUp();
-    this.#say({ type: "over" });
+    this.#say("over");
   }
 
   get #status() {
@@ -125,28 +122,27 @@ export class Relay {
 
   /** @param {Frame} frame */
   #take(frame) {
-    if (frame.type === "eventwall:live") this.#live = true;
-    if (isForeign(frame)) this.#lost = true;
+    this.#live ||= frame.type === "eventwall:live";
+    this.#lost ||= isForeign(frame);
     if (this.#batch.push(frame) > 1) return;
-    queueMicrotask(() => this.#say({ type: "events", events: this.#batch.splice(0) }));
+    queueMicrotask(() => this.#say("events", this.#batch.splice(0)));
   }
 
   /** Whoever has a token; the try takes no longer than any. @returns {Promise<string>} */
   #ask() {
-    this.#say({ type: "ask" });
+    this.#say("ask");
     return new Promise((resolve) => void this.#answers.push(resolve));
   }
 
-  /** @param {object} message */
-  #say(message) {
-    if (!this.#end.signal.aborted) this.#channel.postMessage({ lead: this.#id, ...message });
+  /** @param {any[]} message what it is, and what it says */
+  #say(...message) {
+    if (!this.#end.signal.aborted) this.#channel.postMessage([this.#id, ...message]);
   }
 }
 
 class Upstream extends Ladder {
   #topics;
   #use;
-  #retuned = false;
 
   /** @param {string} url @param {import("./ladder.js").Options} options @param {string[]} topics @param {(frame: Frame) => void} use */
   constructor(url, options, topics, use) {
@@ -160,9 +156,7 @@ class Upstream extends Ladder {
     const same = topics.join("\n") === this.#topics.join("\n");
     this.#topics = topics;
     // The next try will ask for them.
-    if (same || this.nextTry) return;
-    this.#retuned = true;
-    this.restart();
+    if (!same && !this.nextTry) this._renew();
   }
 
   /** @override @param {string} target @param {boolean} beside */
@@ -171,13 +165,6 @@ class Upstream extends Ladder {
     url.searchParams.delete("topic");
     for (const topic of this.#topics) url.searchParams.append("topic", topic);
     return url.href;
-  }
-
-  /** @override @param {import("./ladder.js").Outcome} outcome */
-  _goesOn(outcome) {
-    const retuned = this.#retuned;
-    this.#retuned = false;
-    return retuned || super._goesOn(outcome);
   }
 
   /** @override @param {Frame} frame */
@@ -189,4 +176,4 @@ class Upstream extends Ladder {
 }
 
 /** One that nobody else has. */
-export const name = () => `eventwall ${Math.random()}`;
+export const name = () => PREFIX + Math.random();

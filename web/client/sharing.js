@@ -3,14 +3,15 @@
 // over the channel joins on to the page's own line without a seam. It never asks the network for anything: as
 // long as there is any doubt, the page's own line does.
 
-import { covers, isForeign, position } from "./line.js";
+import { covers, gapIn, isForeign, position } from "./line.js";
 import { name, Relay } from "./relay.js";
 
 /**
  * @typedef {import("./relay.js").Frame} Frame
  * @typedef {import("./relay.js").Status} Status
  *
- * @typedef {{ lead: string, cursor: string, live: boolean, lost: boolean, line: Status }} Welcome
+ * @typedef {[cursor: string, live: boolean, lost: boolean]} Start of a leader: its cursor, whether it is past all
+ *   that was when it began, and whether the hub knew nothing of where it began
  *
  * @typedef {object} Own the page's own line
  * @property {string} lastEventId
@@ -40,10 +41,12 @@ export class Sharing {
   /** @type {BroadcastChannel | undefined} */
   #channel;
   #leader = "";
-  /** From its cursor on the leader tells everything. @type {Welcome} */
-  #welcome = /** @type {any} */ ({});
+  /** From its cursor on the leader tells everything. @type {Start} */
+  #start = /** @type {any} */ (0);
+  /** How the leader's line is. @type {Status} */
+  #line = /** @type {any} */ (0);
   /** Whether what its page gets comes from the leader. */
-  shared = false;
+  _shared = false;
   /** @type {Frame[]} */
   #waiting = [];
   #heard = 0;
@@ -52,8 +55,8 @@ export class Sharing {
   #dog;
   /** Ends its being there. @type {((value?: unknown) => void) | undefined} */
   #gone;
-  /** Gives up the lead, or the wait for it. @type {(() => void) | undefined} */
-  #resign;
+  /** Its lead, or its wait for that. @type {AbortController | undefined} */
+  #candidacy;
 
   /**
    * @param {string} key the line's name
@@ -77,14 +80,14 @@ export class Sharing {
 
   /** A wait of the leader's for its next try ends. */
   wake() {
-    this.#post({ type: "wake" });
+    this.#post("wake");
   }
 
   leave() {
-    this.#post({ type: "leave" });
+    this.#post("leave");
     this.#gone?.();
-    this.#resign?.();
-    this.#resign = undefined;
+    this.#candidacy?.abort();
+    this.#candidacy = undefined;
     clearInterval(this.#dog);
     this.#channel?.close();
     this.#channel = undefined;
@@ -107,8 +110,8 @@ export class Sharing {
   #join(_) {
     this.#waiting = [];
     this.#leader = "";
-    this.shared = false;
-    this.#post({ type: "join", topics: this.#topics, cursor: this.#own.lastEventId });
+    this._shared = false;
+    this.#post("join", this.#topics, this.#own.lastEventId);
   }
 
   /** A worker leads if there can be one. */
@@ -122,28 +125,24 @@ export class Sharing {
 
   /** Leads once nobody else does. @param {boolean} [steal] at once, in place of one that is stuck */
   #queue(steal) {
-    if ((this.#resign && !steal) || !this.#channel) return;
-    this.#resign?.();
-    const waits = new AbortController();
-    const resign = (this.#resign = () => waits.abort());
-    void lead(this.#key, waits.signal, steal).then(() => {
-      if (this.#resign === resign) this.#resign = undefined;
+    if ((this.#candidacy && !steal) || !this.#channel) return;
+    this.#candidacy?.abort();
+    const candidacy = (this.#candidacy = new AbortController());
+    void lead(this.#key, candidacy.signal, steal).then(() => {
+      if (this.#candidacy === candidacy) this.#candidacy = undefined;
     });
   }
 
-  /** @param {any} message */
-  #hear(message) {
-    const { type, lead, to, line, events } = message;
-    if (type === "lead") return this.#follow();
-    if (type === "welcome" && !this.#leader && to.includes(this.#id)) this.#begin(message);
-    if (lead !== this.#leader) return;
+  /** @param {any[]} message */
+  #hear([from, type, said, to, ...where]) {
+    // There is a new leader, and so the last one is gone.
+    if (type === "lead") return this.#join((this.#misses = 0));
+    if (type === "welcome" && !this.#leader && to.includes(this.#id)) this.#begin(from, said, where);
+    if (from !== this.#leader) return;
     this.#heard = Date.now();
     this.#misses = 0;
-    if (type === "events") for (const frame of events) this.#take(frame);
-    if (type === "line") {
-      this.#welcome.line = line;
-      if (this.#settle()) this.#own._mirror(line);
-    }
+    if (type === "events") for (const frame of said) this.#take(frame);
+    if (type === "line") this.#learn(said);
     // What all want together is refused: from now on each has its own line.
     if (type === "over") {
       this.#key = "";
@@ -153,49 +152,49 @@ export class Sharing {
     if (type === "ask") this.#answer().catch(() => {});
   }
 
-  /** There is a new leader, and so the last one is gone. */
-  #follow() {
-    this.#misses = 0;
-    this.#join();
+  /** @param {string} leader @param {Status} line @param {any} start */
+  #begin(leader, line, start) {
+    this.#leader = leader;
+    this.#start = start;
+    this.#queue();
+    this.#learn(line);
+    if (!this._shared) this.#own._resume();
   }
 
-  /** @param {Welcome} welcome */
-  #begin(welcome) {
-    this.#leader = welcome.lead;
-    this.#welcome = welcome;
-    this.#queue();
-    if (this.#settle()) this.#own._mirror(welcome.line);
-    else this.#own._resume();
+  /** @param {Status} line how the leader's is */
+  #learn(line) {
+    this.#line = line;
+    if (this.#settle()) this.#own._mirror(line);
   }
 
   /** Whether all that the page has not seen comes over the channel. */
   #settle() {
-    if (this.shared) return true;
-    const { cursor, live, lost, line } = this.#welcome;
+    if (this._shared) return true;
+    const [cursor, live, lost] = this.#start;
     const { lastEventId, readyState, _confirmed } = this.#own;
     // Of another epoch an id says nothing, unless the hub knows it.
     const known = _confirmed || (!lost && lastEventId.split("-")[0] === cursor.split("-")[0]);
     // Nor is a line that is well given up for one in trouble.
-    const better = readyState && !line.readyState && line.reason;
+    const better = readyState && !this.#line.readyState && this.#line.reason;
     if (!known || better || !(position(lastEventId) >= position(cursor))) return false;
-    this.shared = true;
+    this._shared = true;
     this.#own._park(live);
     for (const frame of this.#waiting.splice(0)) this.#take(frame);
-    return this.shared;
+    return this._shared;
   }
 
   /** @param {Frame} frame */
   #take(frame) {
-    const { type, data, topic } = frame;
+    const { type, topic } = frame;
     const lost = isForeign(frame);
-    if (!this.shared) {
+    if (!this._shared) {
       // What came before says nothing any more.
       if (lost || (!frame.bare && this.#waiting.push(frame) > MOST_WAITING)) this.#join();
       return;
     }
     const here = position(this.#own.lastEventId);
     const ahead = position(frame.lastEventId) - here;
-    const gap = type === "eventwall:gap" && JSON.parse(data);
+    const gap = type === "eventwall:gap" && gapIn(frame);
     // Of a gap it counts how far it reaches, of what marks a place that it is not behind.
     const isNew = gap ? lost || position(gap.through ?? gap.resumed) > here : ahead > 0 || (ahead === 0 && /^eventwall:[tl]/.test(type));
     if (!isNew && !frame.bare) return;
@@ -206,7 +205,7 @@ export class Sharing {
   #look() {
     if (this.#leader && Date.now() - this.#heard < SILENCE) return;
     const hopeless = (this.#misses += 1) > MISSES;
-    if (this.#leader) return hopeless ? this.#replace() : this.#post({ type: "ping" });
+    if (this.#leader) return hopeless ? this.#replace() : this.#post("ping");
     // What was said may have been said before anybody listened.
     this.#join();
     if (!hopeless) return;
@@ -226,18 +225,18 @@ export class Sharing {
 
   #goAlone() {
     this.#leader = "";
-    this.shared = false;
+    this._shared = false;
     this.#own._resume();
   }
 
   async #answer() {
     const token = await this.#own._token?.();
-    if (token) this.#post({ type: "token", token });
+    if (token) this.#post("token", token);
   }
 
-  /** @param {object} message */
-  #post(message) {
-    this.#channel?.postMessage({ from: this.#id, ...message });
+  /** @param {any[]} message what it is, and what it says */
+  #post(...message) {
+    this.#channel?.postMessage([this.#id, ...message]);
   }
 }
 
