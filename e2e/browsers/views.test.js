@@ -124,6 +124,18 @@ for (const name of BROWSERS) {
     assert.match(wall.headers.get("content-security-policy") ?? "", /frame-ancestors 'none'/);
   });
 
+  test(`${name}: where there is no wall is a way to one`, async (t) => {
+    const server = await Server.start(t);
+    const page = await browsers.page(t, name);
+    const answer = await page.goto(`${server.origin}/wals/lobby`);
+    assert.equal(answer?.status(), 404);
+    await page.click("summary");
+    assert.deepEqual(await violations(page), []);
+    assert.match(await page.$eval("details p", (detail) => detail.textContent ?? ""), /there is nothing at \/wals\/lobby/);
+    await Promise.all([page.waitForNavigation(), page.click("a")]);
+    await new WallPage(page).untilState("live");
+  });
+
   test(`${name}: the poster and the menu suit everybody`, async (t) => {
     const server = await Server.start(t);
     const page = await browsers.page(t, name);

@@ -378,6 +378,11 @@ for (const name of BROWSERS) {
     await other.untilTexts(["second"]);
     const raw = await (await fetch(`${server.origin}/topics/walls/lobby?last=50`, { headers: { Accept: "application/json" } })).text();
     assert.ok(!raw.includes("frist"), "it left the log");
+    const id = await server.publish("walls/lobby", "rude");
+    for (const each of [wall, other]) await each.untilTexts(["second", "rude"]);
+    // So is what whoever runs the server erases.
+    assert.equal((await fetch(`${server.origin}/events/${id}`, { method: "DELETE" })).status, 204);
+    for (const each of [wall, other]) await each.untilTexts(["second"]);
   });
 
   test(`${name}: twelve tabs have one connection, and each shows the wall`, async (t) => {
@@ -433,6 +438,6 @@ for (const name of BROWSERS) {
     for (const id of ["#compose", "#how-to-post", "#curl"]) assert.equal(await visible(id), false, id);
     const refused = await page.goto(`${server.origin}/walls/other`);
     assert.equal(refused?.status(), 403);
-    assert.match(await page.$eval("p", (element) => element.textContent ?? ""), /walls\/other may not be read/);
+    assert.match(await page.$eval("details p", (element) => element.textContent ?? ""), /walls\/other may not be read/);
   });
 }

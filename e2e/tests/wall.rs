@@ -246,6 +246,61 @@ fn what_a_post_was_in_between_is_nobodys_to_read() {
 }
 
 #[test]
+fn who_comes_to_no_open_wall_is_told_so_in_their_language_and_others_as_ever() {
+    let server = eventwall_testkit::Setup::default().args(["--public-walls", "party"]).start();
+    let html = "Accept: text/html,application/xhtml+xml";
+    for (target, status, words) in [
+        ("/walls/secret", 403, "Diese Wand ist nicht offen"),
+        ("/walls/a%2Fb", 400, "Hier ist nichts"),
+        ("/wals/party", 404, "Hier ist nichts"),
+    ] {
+        let page = get(server.addr, target, &[html, "Accept-Language: de"]);
+        let text = page.text();
+        assert_eq!(page.status, status, "{target}");
+        assert!(text.contains(words) && text.contains("lang=\"de\""), "{target}: {text}");
+        assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+        assert!(!text.contains("href=\"/\""), "the lobby is not open either: {text}");
+        let problem = get(server.addr, target, &[]);
+        assert_eq!((problem.status, &problem.json()["status"]), (status, &status.into()));
+    }
+    let posted = request(server.addr, "POST", "/wals/party", &[], b"");
+    assert_eq!(posted.status, 404);
+    assert!(posted.text().contains("there is nothing at /wals/party"), "{}", posted.text());
+    let open = Server::start();
+    let page = get(open.addr, "/%3Cb%3E", &[html]).text();
+    assert!(page.contains("href=\"/\"") && !page.contains("<b>"), "{page}");
+}
+
+#[test]
+fn a_post_that_an_operator_erases_is_taken_from_the_pages_that_show_it_too() {
+    let server = Server::start();
+    let author = Visitor::come(server.addr);
+    let (post, kept) = (author.post("k1", "rude"), author.post("k2", "kind"));
+    let body = r#"{"kind":"status","msg":"ruder"}"#;
+    assert_eq!(author.send("PUT", &format!("/walls/test/posts/{post}"), "k3", body).status, 201);
+    let cursor = get_json(server.addr, "/walls/test/posts")["cursor"].clone();
+    let erased = format!("/events/{post}");
+    assert_eq!(request(server.addr, "DELETE", &erased, &[], b"").status, 204);
+    let after = format!("/topics/walls/test?after={}", cursor.as_str().unwrap());
+    let told = get_json(server.addr, &after);
+    let [event] = told["events"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!(event["event"], "eventwall:remove");
+    assert_eq!(event["data"], format!(r#"{{"post":"{post}"}}"#));
+    assert!(event["by"].is_null(), "by nobody who could be named: {event}");
+    let log = get_json(server.addr, "/topics/walls/test?last=100").to_string();
+    assert!(!log.contains("rude") && log.contains("kind"), "{log}");
+    until("one post", || get_json(server.addr, "/walls/test/posts")["counts"]["posts"] == 1);
+    // Once more is too late; and what is no post goes without a word.
+    assert_eq!(request(server.addr, "DELETE", &erased, &[], b"").status, 404);
+    let other = request(server.addr, "POST", "/topics/elsewhere", &[], b"x").json();
+    let erased = format!("/events/{}", other["id"].as_str().unwrap());
+    assert_eq!(request(server.addr, "DELETE", &erased, &[], b"").status, 204);
+    let last = get_json(server.addr, "/topics/elsewhere?last=9");
+    assert_eq!(last["events"].as_array().unwrap().len(), 0, "{last}");
+    assert_eq!(says(server.addr, ""), ["kind"], "{kept}");
+}
+
+#[test]
 fn a_wall_is_found_behind_any_number_of_changes() {
     let server = Server::start();
     let author = Visitor::come(server.addr);

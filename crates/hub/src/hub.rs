@@ -244,14 +244,19 @@ impl Hub {
         self.shared.registry.register(filter, waiter)
     }
 
-    /// Whether the log still has an event at `position` that `filter` matches.
+    /// The event at `position`, if the log still has it.
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub async fn holds(&self, filter: &Filter, position: Position) -> Result<bool, ReadError> {
+    pub async fn event_at(&self, position: Position) -> Result<Option<Arc<Framed>>, ReadError> {
+        let log = &self.shared.log;
         let only = ReadRange { through: position, ..ReadRange::after(position.before()) };
-        let page = self.shared.log.read(only, filter, Budget { events: 1, bytes: 1 }).await?;
-        Ok(page.entries.iter().any(|entry| matches!(entry, Entry::Event(_))))
+        let page = log.read(only, &Filter::All, Budget { events: 1, bytes: 1 }).await?;
+        let record = page.entries.into_iter().find_map(|entry| match entry {
+            Entry::Event(record) => Some(record),
+            Entry::Erasure { .. } => None,
+        });
+        Ok(record.map(|record| Framed::new(record, log.epochs().id(position))))
     }
 
     /// Whether the log takes events and the tail is being followed.

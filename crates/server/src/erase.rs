@@ -1,12 +1,35 @@
-//! `DELETE /events/{id}`: an event is gone for good, for every reader, once this is answered.
+//! `DELETE /events/{id}`: an event is gone for good, for every reader, once this is answered. An app over the hub
+//! hears of it first.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use axum::extract::State;
-use eventwall_log::{EventId, Filter, Resolution};
+use eventwall_hub::Framed;
+use eventwall_log::{EventId, Position, Resolution};
 use http::{StatusCode, Uri};
 
 use crate::{App, Problem, append_problem, problem::read_problem, query::decode};
+
+/// What is done before an event is erased; it answers what has to go with it.
+pub struct BeforeErasing(Box<dyn Fn(Arc<Framed>) -> Answer + Send + Sync>);
+
+type Answer = Pin<Box<dyn Future<Output = Result<Vec<Position>, Problem>> + Send>>;
+
+impl BeforeErasing {
+    /// By a function, which must be harmless if the event is not erased after all.
+    pub fn new<F>(prepare: impl Fn(Arc<Framed>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Vec<Position>, Problem>> + Send + 'static,
+    {
+        Self(Box::new(move |event| Box::pin(prepare(event))))
+    }
+}
+
+impl std::fmt::Debug for BeforeErasing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BeforeErasing")
+    }
+}
 
 pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<StatusCode, Problem> {
     app.settings().access.check_whole("erasing")?;
@@ -19,10 +42,14 @@ pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<Statu
     let Resolution::At(position) = resolved else {
         return Err(unknown(&id));
     };
-    if !app.hub.holds(&Filter::All, position).await.map_err(|error| read_problem(&error))? {
-        return Err(unknown(&id));
-    }
-    app.hub.erase(vec![position]).await.map_err(|error| append_problem(&error))?;
+    let event = app.hub.event_at(position).await.map_err(|error| read_problem(&error))?;
+    let event = event.ok_or_else(|| unknown(&id))?;
+    let mut gone = match app.before_erasing.get() {
+        Some(BeforeErasing(prepare)) => prepare(event).await?,
+        None => Vec::new(),
+    };
+    gone.push(position);
+    app.hub.erase(gone).await.map_err(|error| append_problem(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{html::escape, html_page};
+use crate::html_page;
 
 /// An answer that says what went wrong and what to do.
 #[derive(Debug, Clone)]
@@ -68,17 +68,27 @@ impl Problem {
 }
 
 impl Problem {
-    /// As a page, for whoever opened an address in a browser.
+    /// Its status.
     #[must_use]
-    pub fn into_page(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let mut detail = String::new();
-        escape(&mut detail, &self.detail);
-        let mut response = html_page(format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n<p>{detail}</p>\n</html>\n"
-        ));
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its sentence, for whoever can change something.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// As a page of an app over the hub, whose texts are escaped already.
+    #[must_use]
+    pub fn into_page(self, html: String) -> Response {
+        let mut response = html_page(html);
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(reason);
+        }
         response
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -25,7 +25,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    Assets, Client, Drain, Problem, Settings, cors, erase, follow, guard,
+    Assets, BeforeErasing, Client, Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
     inspect,
     metrics::{Metrics, metrics},
@@ -61,6 +61,7 @@ pub struct App {
     pub(crate) places: Arc<Places>,
     /// What the inspector's page loads.
     pub(crate) inspect: Assets,
+    pub(crate) before_erasing: OnceLock<BeforeErasing>,
 }
 
 /// What can change while the server runs.
@@ -95,7 +96,13 @@ impl App {
             patterns,
             places,
             inspect,
+            before_erasing: OnceLock::new(),
         }
+    }
+
+    /// From now on this is done before anybody's `DELETE /events/{id}`; once.
+    pub fn before_erasing(&self, prepare: BeforeErasing) {
+        let _ = self.before_erasing.set(prepare);
     }
 
     /// Who may do what, how much, just now.
@@ -227,7 +234,8 @@ async fn turn_away_or(app: &App, request: Request<Body>, next: Next) -> Response
     }
 }
 
-async fn not_found(uri: Uri) -> Problem {
+/// What an unknown path is answered.
+pub async fn not_found(uri: Uri) -> Problem {
     let detail = format!(
         "there is nothing at {}: publish and follow at /topics/NAME, or open / for the wall",
         uri.path()

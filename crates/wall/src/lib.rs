@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{get, post, put},
+    routing::{any, get, post, put},
 };
 use eventwall_log::{State, Topic};
 use eventwall_server::{App, Assets, Problem, decode};
@@ -67,6 +67,7 @@ pub async fn routes(app: &Arc<App>, state: Arc<dyn State>) -> Result<Router, Sig
         players: Players::default(),
         projections: Projections::new(app.clone(), state),
     });
+    app.before_erasing(posts::taken_down(&wall));
     Ok(Router::new()
         .route("/", get(page::lobby))
         .route("/walls/{wall}", get(page::wall))
@@ -78,6 +79,7 @@ pub async fn routes(app: &Arc<App>, state: Arc<dyn State>) -> Result<Router, Sig
         .route("/walls/{wall}/posts/{id}", put(posts::edit).delete(posts::remove))
         .route("/walls/{wall}/samples", post(samples::start))
         .route("/assets/{hash}/{*path}", get(assets::asset))
+        .route("/{*path}", any(page::nothing))
         .with_state(wall))
 }
 
@@ -91,6 +93,10 @@ fn wall_of(uri: &Uri) -> Result<(String, Topic), Problem> {
     let name = decode("the wall's name", raw.split('/').next().unwrap_or_default())?;
     let topic = topic_of(&name)?;
     Ok((name, topic))
+}
+
+fn is_wall(topic: &Topic) -> bool {
+    topic.as_str().strip_prefix("walls/").is_some_and(|wall| !wall.contains('/'))
 }
 
 fn topic_of(wall: &str) -> Result<Topic, Problem> {

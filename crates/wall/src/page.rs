@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use eventwall_log::{EventId, Position, Topic};
-use eventwall_server::{Client, Problem, decode, framed_page, html_page, start_problem};
+use eventwall_server::{Client, Problem, decode, framed_page, html_page, not_found, start_problem};
 use http::{Extensions, HeaderName, StatusCode, header, request::Parts};
 use minijinja::{Value, context};
 use serde_json::json;
@@ -32,7 +32,7 @@ const EMBED: usize = 30;
 
 pub(crate) async fn lobby(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
     let page = async { show(&wall, LOBBY, &topic_of(LOBBY)?, &request).await };
-    answered(page.await, &request.headers)
+    answered(&wall, page.await, &request.headers)
 }
 
 pub(crate) async fn wall(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
@@ -40,7 +40,7 @@ pub(crate) async fn wall(State(wall): State<Arc<Wall>>, request: Parts) -> Respo
         let (name, topic) = wall_of(&request.uri)?;
         show(&wall, &name, &topic, &request).await
     };
-    answered(page.await, &request.headers)
+    answered(&wall, page.await, &request.headers)
 }
 
 async fn show(
@@ -67,7 +67,7 @@ pub(crate) async fn screen(State(wall): State<Arc<Wall>>, request: Parts) -> Res
         let more = context! { code => asked.code(), ..asked.counts(&slip).await };
         Ok(html_page(asked.fill("screen.html", Some(&slip), more)?))
     });
-    answered(page.await, &request.headers)
+    answered(&wall, page.await, &request.headers)
 }
 
 pub(crate) async fn embed(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
@@ -75,14 +75,19 @@ pub(crate) async fn embed(State(wall): State<Arc<Wall>>, request: Parts) -> Resp
         let slip = newest(&asked, EMBED).await?;
         Ok(framed_page(asked.fill("embed.html", Some(&slip), context! {})?))
     });
-    answered(page.await, &request.headers)
+    answered(&wall, page.await, &request.headers)
 }
 
 pub(crate) async fn poster(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
     let page = looked_at(&wall, &request, async |asked| {
         Ok(html_page(asked.fill("poster.html", None, context! { code => asked.code() })?))
     });
-    answered(page.await, &request.headers)
+    answered(&wall, page.await, &request.headers)
+}
+
+/// Whatever else is asked for.
+pub(crate) async fn nothing(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    answered(&wall, Err(not_found(request.uri).await), &request.headers)
 }
 
 /// What `make` makes of a wall for who only looks, and needs no cookie.
@@ -127,7 +132,7 @@ pub(crate) async fn posts(
     }
     let slip =
         read_page(&wall.app.hub, &topic, &live, before, count).await.map_err(start_problem)?;
-    let counts = live.is_ready_now().then(|| live.look().counts());
+    let counts = live.is_ready_soon().await.then(|| live.look().counts());
     let answer = json!({ "events": slip.events, "oldest": slip.oldest, "cursor": slip.cursor, "more": slip.more, "gap": slip.gap, "counts": counts });
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((head, answer.to_string()).into_response())

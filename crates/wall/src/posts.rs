@@ -10,8 +10,8 @@ use axum::{
 };
 use eventwall_log::{AppendOptions, EventId, Filter, IdempotencyKey, NewEvent, Position, Topic};
 use eventwall_server::{
-    Client, Problem, append_problem, collect_body, decode, idempotency_key, is_own, media_type,
-    start_problem,
+    BeforeErasing, Client, Problem, append_problem, collect_body, decode, idempotency_key, is_own,
+    media_type, start_problem,
 };
 use http::{HeaderMap, Request, StatusCode, header, request::Parts};
 use serde::Serialize;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     Wall,
     command::{Command, FieldError},
+    is_wall,
     page::set_cookie,
     projection::{EDIT, Edit, REMOVE, Removal, read_one},
     shown::{kind_of, name_of},
@@ -41,7 +42,7 @@ pub(crate) async fn post(
     let post = command.post(&visitor.name).map_err(field_problem)?;
     let key = idempotency_key(&parts.headers, KEYS)?;
     let event = NewEvent { event: post.event.map(Into::into), ..NewEvent::new(topic, post.data) };
-    let id = publish(&wall, event, &visitor, key).await?;
+    let id = publish(&wall, event, Some(&visitor), key).await?;
     Ok(created(&wall, &parts, &visitor, &json!({ "id": id, "name": visitor.name })))
 }
 
@@ -62,7 +63,7 @@ pub(crate) async fn edit(
     let event = told(topic, EDIT, &edit);
     let key = idempotency_key(&parts.headers, KEYS)?;
     let before = edits_of(&wall, &edited, &id).await;
-    let edit_id = publish(&wall, event, &visitor, key).await?;
+    let edit_id = publish(&wall, event, Some(&visitor), key).await?;
     // What it was in between is nobody's to read any more.
     erase(&wall, before).await?;
     Ok(created(&wall, &parts, &visitor, &json!({ "id": edit_id, "name": visitor.name })))
@@ -81,9 +82,27 @@ pub(crate) async fn remove(
     let mut gone = edits_of(&wall, &topic, &id).await;
     gone.push(id.position);
     let event = told(topic, REMOVE, &Removal { post: id.to_string() });
-    publish(&wall, event, &visitor, None).await?;
+    publish(&wall, event, Some(&visitor), None).await?;
     erase(&wall, gone).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// An operator erases a post: pages hear of it as if its author had taken it back, and its edits go, too.
+pub(crate) fn taken_down(wall: &Arc<Wall>) -> BeforeErasing {
+    // The app must not own what owns it.
+    let wall = Arc::downgrade(wall);
+    BeforeErasing::new(move |event| {
+        let wall = wall.clone();
+        async move {
+            let record = event.record();
+            let on_wall = is_wall(&record.topic) && kind_of(name_of(record)).is_some();
+            let Some(wall) = wall.upgrade().filter(|_| on_wall) else { return Ok(Vec::new()) };
+            let edits = edits_of(&wall, &record.topic, event.id()).await;
+            let removal = Removal { post: event.id().to_string() };
+            publish(&wall, told(record.topic.clone(), REMOVE, &removal), None, None).await?;
+            Ok(edits)
+        }
+    })
 }
 
 /// Where a post's edits stand in the log.
@@ -155,10 +174,10 @@ fn told(topic: Topic, name: &str, data: &impl Serialize) -> NewEvent {
 async fn publish(
     wall: &Wall,
     mut event: NewEvent,
-    visitor: &Visitor,
+    by: Option<&Visitor>,
     key: Option<IdempotencyKey>,
 ) -> Result<String, Problem> {
-    event.by = Some(visitor.id.clone().into());
+    event.by = by.map(|visitor| visitor.id.clone().into());
     let options = AppendOptions { key, ..AppendOptions::default() };
     let appended = wall.app.hub.publish(event.into(), options).await;
     let appended = appended.map_err(|error| append_problem(&error))?;

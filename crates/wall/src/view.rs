@@ -9,15 +9,16 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use minijinja::{AutoEscape, Environment, Value, context, value::Serde};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::{LOBBY, Wall, projection::Slip, visitor::Visitor, words::Language};
+use crate::{LOBBY, Wall, projection::Slip, topic_of, visitor::Visitor, words::Language};
 
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("frame.html", include_str!("../../../web/pages/frame.html")),
     ("post.html", include_str!("../../../web/pages/post.html")),
     ("wall.html", include_str!("../../../web/pages/wall.html")),
     ("screen.html", include_str!("../../../web/pages/screen.html")),
     ("embed.html", include_str!("../../../web/pages/embed.html")),
     ("poster.html", include_str!("../../../web/pages/poster.html")),
+    ("sorry.html", include_str!("../../../web/pages/sorry.html")),
 ];
 /// What stands in a path as it is.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -140,15 +141,7 @@ impl<'a> Asked<'a> {
             oldest => slip.and_then(|slip| slip.oldest.as_deref()),
             more => slip.is_some_and(|slip| slip.more),
         };
-        let template = TEMPLATES.get_template(page);
-        let filled = template.and_then(|template| template.render(context! { ..common, ..more }));
-        filled.map_err(|error| {
-            tracing::error!(%error, page, "a page could not be made");
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the page could not be made: see the server's log",
-            )
-        })
+        rendered(page, context! { ..common, ..more })
     }
 
     /// Newest first, as they are on the page; a gap where events are missing.
@@ -174,13 +167,50 @@ pub fn path_of(wall: &str) -> String {
     format!("/walls/{}", utf8_percent_encode(wall, PATH))
 }
 
-/// A problem too is a page, for whoever sees it in a browser.
-pub(crate) fn answered(page: Result<Response, Problem>, headers: &HeaderMap) -> Response {
-    match page {
-        Ok(page) => page,
-        Err(problem) if accepts(headers, "text/html") => problem.into_page(),
-        Err(problem) => problem.into_response(),
+/// A problem too is a page in the reader's words, for whoever sees it in a browser.
+pub(crate) fn answered(
+    wall: &Wall,
+    page: Result<Response, Problem>,
+    headers: &HeaderMap,
+) -> Response {
+    let problem = match page {
+        Ok(page) => return page,
+        Err(problem) if !accepts(headers, "text/html") => return problem.into_response(),
+        Err(problem) => problem,
+    };
+    let language = Language::of(headers);
+    let lobby = topic_of(LOBBY).and_then(|lobby| wall.app.settings().access.check_read(&lobby));
+    let page = context! {
+        lang => language.tag,
+        t => &language.words,
+        assets => wall.assets.base(),
+        key => excuse(problem.status()),
+        status => problem.status().as_u16(),
+        home => lobby.is_ok(),
+        detail => problem.detail(),
+    };
+    match rendered("sorry.html", page) {
+        Ok(html) => problem.into_page(html),
+        Err(_) => problem.into_response(),
     }
+}
+
+/// The key of what a visitor is told.
+fn excuse(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "sorry.closed",
+        status if status.is_client_error() => "sorry.missing",
+        _ => "sorry.later",
+    }
+}
+
+fn rendered(page: &str, context: Value) -> Result<String, Problem> {
+    let template = TEMPLATES.get_template(page);
+    template.and_then(|template| template.render(context)).map_err(|error| {
+        tracing::error!(%error, page, "a page could not be made");
+        let detail = "the page could not be made: see the server's log";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })
 }
 
 fn host(headers: &HeaderMap) -> Option<&str> {

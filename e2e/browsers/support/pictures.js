@@ -12,7 +12,7 @@ import { WallPage } from "./wall.js";
  * @typedef {import("puppeteer-core").Viewport} Viewport
  * @typedef {import("../../support/server.js").Server} Server
  * @typedef {import("./browser.js").Scheme} Scheme
- * @typedef {{ file: string, view: "wall" | "screen" | "embed" | "poster", scheme: Scheme, viewport: Viewport, compared?: boolean }} Picture
+ * @typedef {{ file: string, view: "wall" | "screen" | "embed" | "poster" | "nothing", scheme: Scheme, viewport: Viewport, compared?: boolean }} Picture
  */
 
 const SAMPLES = new URL("../../../crates/wall/samples/lobby.sse", import.meta.url);
@@ -29,7 +29,10 @@ export const PICTURES = [
   { file: "screen-light", view: "screen", scheme: "light", viewport: PROJECTOR },
   { file: "screen-dark", view: "screen", scheme: "dark", viewport: PROJECTOR, compared: true },
   { file: "embed", view: "embed", scheme: "light", viewport: { width: 420, height: 600, deviceScaleFactor: 2 }, compared: true },
+  { file: "embed-dark", view: "embed", scheme: "dark", viewport: { width: 420, height: 600, deviceScaleFactor: 2 } },
   { file: "poster", view: "poster", scheme: "light", viewport: { width: 800, height: 1000, deviceScaleFactor: 1 }, compared: true },
+  { file: "nothing", view: "nothing", scheme: "light", viewport: { width: 800, height: 480, deviceScaleFactor: 1 } },
+  { file: "nothing-phone-dark", view: "nothing", scheme: "dark", viewport: PHONE, compared: true },
 ];
 
 /** The posts of all pictures: samples, and some by visitors. @param {Page} page @param {Server} server */
@@ -62,7 +65,7 @@ export async function take(page, server, { view, scheme, viewport }) {
   await page.setViewport(viewport);
   await page.goto(`${server.origin}/walls/lobby${view === "wall" ? "" : `/${view}`}`);
   if (view === "wall") await new WallPage(page).untilState("live");
-  if (view !== "poster") await until("all posts", async () => (await page.$$("#posts > .post")).length >= 20);
+  if (view !== "poster" && view !== "nothing") await until("all posts", async () => (await page.$$("#posts > .post")).length >= 20);
   await page.evaluate(settle);
   return page.screenshot();
 }

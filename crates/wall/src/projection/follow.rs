@@ -154,17 +154,18 @@ struct Follower {
 
 impl Follower {
     async fn run(self) {
+        // First, so that none is missed.
+        let mut erasures = self.app.hub.erasures();
         if let Some(kept) = self.kept().await {
             *self.live.look() = kept;
         }
-        let mut erasures = self.app.hub.erasures();
         let mut since_checkpoint = 0;
         let mut trimmed = None;
         while self.live.looked_at().elapsed() < IDLE {
             let step = tokio::select! {
                 step = self.step(&mut trimmed) => step,
                 erased = erasures.recv() => {
-                    self.erase(erased.ok()).await;
+                    self.erase(erased.ok());
                     continue;
                 }
             };
@@ -185,26 +186,15 @@ impl Follower {
         }
     }
 
-    /// Nothing, if more was erased than was told. What a post had become goes with it.
-    async fn erase(&self, erased: Option<Arc<[Position]>>) {
-        let Some(erased) = erased else {
-            *self.live.look() = Projection::default();
-            self.live.ready.send_replace(None);
-            return;
-        };
-        let edits: Vec<Position> = {
-            let mut projection = self.live.look();
-            let edits = erased.iter().flat_map(|post| projection.edits_of(*post));
-            let edits = edits.map(|edit| edit.position).collect();
-            projection.erase(&erased);
-            edits
-        };
-        if edits.is_empty() {
-            return;
-        }
-        if let Err(error) = self.app.hub.erase(edits).await {
-            tracing::warn!(wall = %self.topic, %error, "the edits of an erased post could not be erased with it");
-        }
+    /// Nothing is left, if more was erased than was told.
+    fn erase(&self, erased: Option<Arc<[Position]>>) {
+        let Some(erased) = erased else { return self.begin_anew() };
+        self.live.look().erase(&erased);
+    }
+
+    fn begin_anew(&self) {
+        *self.live.look() = Projection::default();
+        self.live.ready.send_replace(None);
     }
 
     /// Folds what came; answers how many events.
@@ -225,13 +215,12 @@ impl Follower {
             true => self.app.hub.page_watching(filter.clone(), &start, limit, WAIT).await?,
             false => self.app.hub.page(filter.clone(), &start, limit).await?,
         };
-        let mut projection = self.live.look();
         if page.gap.is_some() && cursor.is_some() {
             // Of another log, or one that lost something meanwhile: what is left is folded anew.
-            *projection = Projection::default();
-            self.live.ready.send_replace(None);
+            self.begin_anew();
             return Ok(0);
         }
+        let mut projection = self.live.look();
         for event in &page.events {
             projection.apply(event);
         }
