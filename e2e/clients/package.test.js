@@ -36,7 +36,7 @@ test("the package has its modules and their types, and follows from where it is 
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: CLIENT });
   const [{ filename, files }] = JSON.parse(stdout.slice(stdout.indexOf("[")));
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
-  const modules = ["decoder", "eventsource", "eventwall", "ladder", "line", "relay", "sharing"];
+  const modules = ["decoder", "eventsource", "eventwall", "ladder", "line", "messages", "relay", "sharing"];
   const expected = [...modules.map((name) => `${name}.js`), ...modules.map((name) => `types/${name}.d.ts`), "README.md", "package.json"];
   assert.deepEqual(names, expected.sort());
 

@@ -107,7 +107,7 @@ export class EventSource extends EventTarget {
     }
     this.#watchSurroundings();
     // Listeners come first.
-    queueMicrotask(() => void this.#run());
+    queueMicrotask(() => this.#run());
   }
 
   /** The cursor: where the next request goes on. */
@@ -208,7 +208,7 @@ export class EventSource extends EventTarget {
     this.#silent = this.#hurry = this.#quiet = false;
     const dog = setInterval(() => this.#sniff(), 1_000);
     /** @type {Outcome} */
-    let outcome = { heard: false };
+    const outcome = {};
     try {
       const response = await Promise.race([this._request(line.signal), gone]);
       Object.assign(outcome, await Promise.race([this.#judge(response), gone]));

@@ -154,5 +154,5 @@ export class Eventwall extends Ladder {
 }
 
 // Run as a SharedWorker, it holds the line that the worker is named after.
-const { name } = /** @type {{ name?: string }} */ (globalThis);
-if ("onconnect" in globalThis && name?.startsWith(PREFIX)) void lead(name);
+const { name } = /** @type {any} */ (globalThis);
+if ("onconnect" in globalThis && name.startsWith(PREFIX)) void lead(name);

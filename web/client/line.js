@@ -5,7 +5,7 @@
 import { STARTS } from "./ladder.js";
 
 /** What the name of a line begins with: a page and a relay of different versions do not talk to each other. */
-export const PREFIX = "eventwall 1 ";
+export const PREFIX = "eventwall 2 ";
 
 /**
  * @typedef {import("./ladder.js").Options} Options

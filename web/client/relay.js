@@ -5,6 +5,7 @@
 
 import { Ladder } from "./ladder.js";
 import { isForeign, lineOf, position, PREFIX } from "./line.js";
+import { ASK, EVENTS, JOIN, LEAD, LEAVE, LINE, OVER, PING, TOKEN, WAKE, WELCOME } from "./messages.js";
 
 /**
  * @typedef {import("./decoder.js").Decoded & { bare?: boolean }} Frame `bare`: it is ephemeral, and has no id
@@ -40,7 +41,7 @@ export class Relay {
     this.#line = lineOf(key);
     this.#channel = new BroadcastChannel(key);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#say("lead");
+    this.#say(LEAD);
     setTimeout(() => {
       this.#begun = true;
       this.#tune();
@@ -56,11 +57,11 @@ export class Relay {
 
   /** @param {any[]} message */
   #hear([from, type, said, cursor]) {
-    if (type === "join") this.#join(from, said, cursor);
-    if (type === "leave") this.#drop(from);
-    if (type === "token") for (const answer of this.#answers.splice(0)) answer(said);
-    if (type === "ping") this.#say("line", this.#status);
-    if (type === "wake") this.#upstream?._wake();
+    if (type === JOIN) this.#join(from, said, cursor);
+    if (type === LEAVE) this.#drop(from);
+    if (type === TOKEN) for (const answer of this.#answers.splice(0)) answer(said);
+    if (type === PING) this.#say(LINE, this.#status);
+    if (type === WAKE) this.#upstream?._wake();
   }
 
   /** @param {string} from @param {string[]} topics @param {string} cursor */
@@ -88,7 +89,7 @@ export class Relay {
     if (!topics.length) return this.#hangUp();
     this.#upstream ??= this.#call(topics, members.map(([, cursor]) => cursor).sort((a, b) => position(a) - position(b))[0]);
     this.#upstream.retune(topics);
-    this.#say("welcome", this.#status, [...this.#members.keys()], this.#upstream.lastEventId, this.#live, this.#lost);
+    this.#say(WELCOME, this.#status, [...this.#members.keys()], this.#upstream.lastEventId, this.#live, this.#lost);
   }
 
   /** @param {string[]} topics @param {string | undefined} lastEventId */
@@ -109,11 +110,11 @@ export class Relay {
 
   #tell() {
     this.#live &&= this.#upstream?.state === "live";
-    if (this.#upstream?.readyState !== 2) return this.#say("line", this.#status);
+    if (this.#upstream?.readyState !== 2) return this.#say(LINE, this.#status);
     // Why it was refused each of them finds out for itself.
     this.#members.clear();
     this.#hangUp();
-    this.#say("over");
+    this.#say(OVER);
   }
 
   get #status() {
@@ -125,13 +126,13 @@ export class Relay {
     this.#live ||= frame.type === "eventwall:live";
     this.#lost ||= isForeign(frame);
     if (this.#batch.push(frame) > 1) return;
-    queueMicrotask(() => this.#say("events", this.#batch.splice(0)));
+    queueMicrotask(() => this.#say(EVENTS, this.#batch.splice(0)));
   }
 
   /** Whoever has a token; the try takes no longer than any. @returns {Promise<string>} */
   #ask() {
-    this.#say("ask");
-    return new Promise((resolve) => void this.#answers.push(resolve));
+    this.#say(ASK);
+    return new Promise((resolve) => this.#answers.push(resolve));
   }
 
   /** @param {any[]} message what it is, and what it says */

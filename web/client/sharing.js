@@ -4,6 +4,7 @@
 // long as there is any doubt, the page's own line does.
 
 import { covers, gapIn, isForeign, position } from "./line.js";
+import { ASK, EVENTS, JOIN, LEAD, LEAVE, LINE, OVER, PING, TOKEN, WAKE, WELCOME } from "./messages.js";
 import { name, Relay } from "./relay.js";
 
 /**
@@ -80,11 +81,11 @@ export class Sharing {
 
   /** A wait of the leader's for its next try ends. */
   wake() {
-    this.#post("wake");
+    this.#post(WAKE);
   }
 
   leave() {
-    this.#post("leave");
+    this.#post(LEAVE);
     this.#gone?.();
     this.#candidacy?.abort();
     this.#candidacy = undefined;
@@ -111,7 +112,7 @@ export class Sharing {
     this.#waiting = [];
     this.#leader = "";
     this._shared = false;
-    this.#post("join", this.#topics, this.#own.lastEventId);
+    this.#post(JOIN, this.#topics, this.#own.lastEventId);
   }
 
   /** A worker leads if there can be one. */
@@ -136,20 +137,20 @@ export class Sharing {
   /** @param {any[]} message */
   #hear([from, type, said, to, ...where]) {
     // There is a new leader, and so the last one is gone.
-    if (type === "lead") return this.#join((this.#misses = 0));
-    if (type === "welcome" && !this.#leader && to.includes(this.#id)) this.#begin(from, said, where);
+    if (type === LEAD) return this.#join((this.#misses = 0));
+    if (type === WELCOME && !this.#leader && to.includes(this.#id)) this.#begin(from, said, where);
     if (from !== this.#leader) return;
     this.#heard = Date.now();
     this.#misses = 0;
-    if (type === "events") for (const frame of said) this.#take(frame);
-    if (type === "line") this.#learn(said);
+    if (type === EVENTS) for (const frame of said) this.#take(frame);
+    if (type === LINE) this.#learn(said);
     // What all want together is refused: from now on each has its own line.
-    if (type === "over") {
+    if (type === OVER) {
       this.#key = "";
       this.leave();
     }
     // Another page may have one; if none has, the leader's try fails.
-    if (type === "ask") this.#answer().catch(() => {});
+    if (type === ASK) this.#answer().catch(() => {});
   }
 
   /** @param {string} leader @param {Status} line @param {any} start */
@@ -205,7 +206,7 @@ export class Sharing {
   #look() {
     if (this.#leader && Date.now() - this.#heard < SILENCE) return;
     const hopeless = (this.#misses += 1) > MISSES;
-    if (this.#leader) return hopeless ? this.#replace() : this.#post("ping");
+    if (this.#leader) return hopeless ? this.#replace() : this.#post(PING);
     // What was said may have been said before anybody listened.
     this.#join();
     if (!hopeless) return;
@@ -231,7 +232,7 @@ export class Sharing {
 
   async #answer() {
     const token = await this.#own._token?.();
-    if (token) this.#post("token", token);
+    if (token) this.#post(TOKEN, token);
   }
 
   /** @param {any[]} message what it is, and what it says */

@@ -2,12 +2,12 @@
 // Owns writing a post: what is written is kept over reloads until it goes to the outbox, and comes back from there
 // if it has to be mended. It never shows a post.
 
-import { byId, say, tell } from "./dom.js";
+import { byId, tell } from "./dom.js";
 import { complaints, FIELDS, LIMITS } from "./draft.js";
 import { Field } from "./field.js";
 import * as notebook from "./notebook.js";
-import { postUrl } from "./own.js";
-import { ask, isRecord, problemOf, reasonOf } from "./wire.js";
+import { Revision } from "./revision.js";
+import { isRecord, problemOf, reasonOf } from "./wire.js";
 import { say as words } from "./words.js";
 
 /**
@@ -28,15 +28,13 @@ export class Composer {
   #note = byId("composer-note", HTMLElement);
   #fields = fieldsByName();
   #post;
-  #bar = byId("editing", HTMLElement);
-  /** The post that is changed; none: a new one is written. */
-  #changing = "";
+  #revision = new Revision(() => this.#endChanging());
 
   /** @param {(kind: DraftKind, draft: Draft) => void} post */
   constructor(post) {
     this.#post = post;
     this.#form.addEventListener("change", () => this.#showKind());
-    this.#form.addEventListener("input", () => this.#changing || notebook.keep(this.#kind, this.#draft(this.#kind)));
+    this.#form.addEventListener("input", () => this.#revision.post || notebook.keep(this.#kind, this.#draft(this.#kind)));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -44,7 +42,6 @@ export class Composer {
     this.#form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
-    byId("cancel-edit", HTMLElement).addEventListener("click", () => this.#endChanging());
     const kept = notebook.kept();
     if (kept) this.#write(kept.kind, kept.draft);
     else this.#showKind();
@@ -88,8 +85,7 @@ export class Composer {
   /** Changes a post that is on the wall. @param {string} id @param {DraftKind} kind @param {Draft} draft */
   change(id, kind, draft) {
     if (this.#hasWords) return this.#tell(words("editing.first"), true);
-    this.#changing = id;
-    this.#showChanging();
+    this.#revision.post = id;
     this.edit({ kind, draft });
     // It is on the wall, and not to be posted once more after a reload.
     notebook.keep(kind, {});
@@ -117,7 +113,7 @@ export class Composer {
     const draft = this.#draft(kind);
     this.#tell("");
     if (this.#refuse(complaints(kind, draft))) return;
-    if (this.#changing) return void this.#save(this.#changing, kind, draft);
+    if (this.#revision.post) return void this.#save(kind, draft);
     // Of other kinds something may be half written.
     for (const name of SUBJECTS) if (FIELDS[kind].includes(name)) this.#field(name).text = "";
     if (FIELDS[kind][0] && !this.#writing) this.#field(FIELDS[kind][0]).focus();
@@ -125,13 +121,11 @@ export class Composer {
     this.#post(kind, draft);
   }
 
-  /** @param {string} id @param {DraftKind} kind @param {Draft} draft */
-  async #save(id, kind, draft) {
+  /** @param {DraftKind} kind @param {Draft} draft */
+  async #save(kind, draft) {
     try {
-      const headers = { "Content-Type": "application/json", Accept: "application/json" };
-      const answer = await ask(postUrl(id), { method: "PUT", headers, body: JSON.stringify({ kind, ...draft }) });
-      // Another may be changed by now.
-      if (this.#changing !== id) return;
+      const answer = await this.#revision.send(kind, draft);
+      if (!answer) return;
       if (!answer.ok) return this.#complain(kind, answer);
       this.#endChanging();
       this.#tell(words("saved"));
@@ -141,17 +135,11 @@ export class Composer {
   }
 
   #endChanging() {
-    this.#changing = "";
-    this.#showChanging();
+    this.#revision.post = "";
     for (const name of SUBJECTS) this.#field(name).text = "";
     notebook.keep(this.#kind, {});
     this.#tell("");
     this.#field(FIELDS[this.#kind][0] ?? "msg").focus();
-  }
-
-  #showChanging() {
-    this.#bar.hidden = !this.#changing;
-    say(this.#button, words(this.#changing ? "save" : "post"));
   }
 
   /** @param {DraftKind} kind @param {Answer} answer */
@@ -194,7 +182,7 @@ export class Composer {
 
   /** Something stands in the form that is posted nowhere. */
   get #hasWords() {
-    return this.#changing !== "" || SUBJECTS.some((name) => this.#field(name).text !== "");
+    return this.#revision.post !== "" || SUBJECTS.some((name) => this.#field(name).text !== "");
   }
 
   get #writing() {

@@ -5,11 +5,13 @@ use serde::Serialize;
 
 /// Colours to choose from; the style sheet has as many.
 const HUES: u32 = 12;
+/// From here on characters are as wide as two.
+const PICTURES: char = '\u{1f000}';
 
 /// Made from a name alone, so that it is the same everywhere.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Avatar {
-    /// The first letters of the first and last word.
+    /// The first letters of the first and last word; a picture stands alone.
     pub(crate) letters: String,
     /// Which of the colours.
     pub(crate) hue: u32,
@@ -20,7 +22,11 @@ impl Avatar {
         let mut words = name.split_whitespace();
         let first = words.next().and_then(|word| word.chars().next());
         let last = words.next_back().and_then(|word| word.chars().next());
-        let letters = first.into_iter().chain(last).flat_map(char::to_uppercase).collect();
+        let picture = first.into_iter().chain(last).find(|letter| *letter >= PICTURES);
+        let letters = picture.map_or_else(
+            || first.into_iter().chain(last).flat_map(char::to_uppercase).collect(),
+            String::from,
+        );
         // FNV-1a, of 32 bits.
         let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         Self { letters, hue: name.bytes().fold(0x811c_9dc5, step) % HUES }

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 
+import { LEAD } from "../../../web/client/messages.js";
 import { until } from "../../support/until.js";
 
 /**
@@ -60,7 +61,7 @@ export class Tabs {
   async add(query = `/topics/${this.#choice.topic}`, options = { share: true }) {
     const tab = await this.blank();
     await tab.goto(`${this.#server.origin}/healthz`);
-    await tab.evaluate(follow, `${this.#server.origin}${query}`, options, this.#choice.host === "page");
+    await tab.evaluate(follow, `${this.#server.origin}${query}`, options, this.#choice.host === "page", LEAD);
     this.pages.push(tab);
     return tab;
   }
@@ -80,6 +81,7 @@ export class Tabs {
   async leader() {
     const seen = await Promise.all(this.pages.map((page) => this.look(page)));
     const latest = Math.max(...seen.map(({ leads }) => leads));
+    assert.ok(latest > 0 || this.#choice.host !== "page", "one of the pages leads");
     return /** @type {Page} */ (this.pages[seen.findIndex(({ leads }) => leads === latest)]);
   }
 
@@ -149,8 +151,9 @@ const BUSY = 1_000;
  * @param {string} url
  * @param {object} options
  * @param {boolean} pageLeads as where there is no SharedWorker
+ * @param {number} lead what a leader says first
  */
-async function follow(url, options, pageLeads) {
+async function follow(url, options, pageLeads, lead) {
   if (pageLeads) Reflect.deleteProperty(window, "SharedWorker");
   const seen = {
     data: /** @type {string[]} */ ([]),
@@ -160,7 +163,7 @@ async function follow(url, options, pageLeads) {
   };
   const { postMessage } = BroadcastChannel.prototype;
   BroadcastChannel.prototype.postMessage = function (message) {
-    if (message.type === "lead") seen.leads = Date.now();
+    if (message[1] === lead) seen.leads = Date.now();
     postMessage.call(this, message);
   };
   const { Eventwall } = await import(/** @type {string} */ ("/eventwall.js"));
