@@ -124,6 +124,34 @@ for (const name of BROWSERS) {
     assert.match(wall.headers.get("content-security-policy") ?? "", /frame-ancestors 'none'/);
   });
 
+  test(`${name}: whoever looks can hold a wall still, and lets it go on`, async (t) => {
+    const server = await Server.start(t);
+    const page = await browsers.page(t, name);
+    const texts = () => page.$$eval("#posts .post-text", (all) => all.map((text) => text.textContent));
+    for (const view of ["", "/screen", "/embed"]) {
+      const [first, last] = [`first${view}`, `last${view}`];
+      const [id] = [await server.publish(TOPIC, first), await server.publish(TOPIC, last)];
+      await page.goto(`${server.origin}/walls/lobby${view}`);
+      await until("the posts", async () => (await texts()).includes(last) && (await page.$("#hold:not([hidden])")));
+      await page.click("#hold");
+      assert.deepEqual(await violations(page), [], view);
+      const now = `now${view}`;
+      await server.publish(TOPIC, now);
+      // What is taken away goes at once, and after what came before it.
+      await fetch(`${server.origin}/events/${id}`, { method: "DELETE" });
+      await until("the first to go", async () => !(await texts()).includes(first));
+      assert.ok(!(await texts()).includes(now), `${view} is held`);
+      await page.click("#hold");
+      await untilEqual(async () => (await texts())[0], now, view);
+    }
+    const wall = await WallPage.open(page, server);
+    await page.click("#hold");
+    await server.publish(TOPIC, "of others");
+    await untilEqual(() => wall.text("#new-posts"), "1 new post");
+    await wall.post({ msg: "mine" });
+    await untilEqual(async () => (await texts()).slice(0, 2), ["mine", "of others"], "who writes sees that it has come");
+  });
+
   test(`${name}: where there is no wall is a way to one`, async (t) => {
     const server = await Server.start(t);
     const page = await browsers.page(t, name);

@@ -4,6 +4,7 @@
 
 import { cardIn, cardOf } from "./card.js";
 import { byId, say } from "./dom.js";
+import { Hold } from "./hold.js";
 import { sayCount } from "./words.js";
 
 /** @typedef {import("./post.js").Post} Post */
@@ -29,6 +30,7 @@ export class Board {
   #timer = 0;
   #moreTimer = 0;
   #lastNews = Date.now();
+  #hold = new Hold(() => this.#goOn());
   #still = matchMedia("(prefers-reduced-motion: reduce)");
   /** What of a pixel the walk has gone. */
   #rest = 0;
@@ -45,7 +47,7 @@ export class Board {
     if (this.#queue.length > QUEUE) {
       this.#queue.shift();
       this.#skipped += 1;
-      this.#showMore();
+      if (!this.#hold.on) this.#showMore();
     }
     this.#timer ||= setTimeout(() => this.#next(), 0);
   }
@@ -68,8 +70,15 @@ export class Board {
     return this.#queue.find((post) => post.id === id)?.time ?? cardIn(this.#list, id)?.querySelector("time")?.dateTime;
   }
 
+  #goOn() {
+    if (this.#skipped > 0) this.#showMore();
+    this.#next();
+  }
+
   #next() {
+    clearTimeout(this.#timer);
     this.#timer = 0;
+    if (this.#hold.on) return;
     const post = this.#queue.shift();
     if (!post) return;
     this.#lastNews = Date.now();
@@ -105,7 +114,7 @@ export class Board {
   /** Down through what is there, and up again; not for who wants no motion. @param {number} before */
   #walk(before) {
     requestAnimationFrame((now) => {
-      const quiet = Date.now() - this.#lastNews > QUIET && !this.#still.matches;
+      const quiet = Date.now() - this.#lastNews > QUIET && !this.#still.matches && !this.#hold.on;
       if (quiet) this.#step((SPEED * Math.min(100, now - before)) / 1_000);
       this.#walk(now);
     });

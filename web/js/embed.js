@@ -5,6 +5,7 @@ import { adopt, cardIn, cardOf } from "./card.js";
 import { keepTrue } from "./clock.js";
 import { follow } from "./connection.js";
 import { byId } from "./dom.js";
+import { Hold } from "./hold.js";
 import { cursor, streamUrl } from "./page.js";
 import { KINDS, readPost } from "./post.js";
 import { Quiet } from "./quiet.js";
@@ -14,6 +15,9 @@ import { isWireEvent, readJson } from "./wire.js";
 const MOST = 60;
 const list = byId("posts", HTMLElement);
 const quiet = new Quiet();
+/** @type {import("./post.js").Post[]} */
+let waiting = [];
+const hold = new Hold(() => waiting.splice(0).forEach(put));
 for (const card of list.querySelectorAll(".post")) adopt(/** @type {HTMLElement} */ (card));
 keepTrue(list);
 void follow(cursor, {
@@ -29,6 +33,12 @@ void follow(cursor, {
 function show(event) {
   const post = isWireEvent(event) ? readPost(event) : undefined;
   if (!post || cardIn(list, post.id)) return;
+  if (hold.on) waiting = [...waiting, post].slice(-MOST);
+  else put(post);
+}
+
+/** @param {import("./post.js").Post} post */
+function put(post) {
   list.prepend(cardOf(post));
   for (const old of [...list.children].slice(MOST)) old.remove();
   byId("nothing", HTMLElement).hidden = true;
@@ -36,8 +46,14 @@ function show(event) {
 
 /** @param {import("./change.js").Change} change */
 function change({ post: id, time, now }) {
-  const old = cardIn(list, id);
-  if (!now) return old?.remove();
-  const post = readPost({ id, time: old?.querySelector("time")?.dateTime ?? time, edited: true, ...now });
-  if (post) old?.replaceWith(cardOf(post));
+  const [old, held] = [cardIn(list, id), waiting.find((post) => post.id === id)];
+  if (!now) {
+    waiting = waiting.filter((post) => post !== held);
+    return old?.remove();
+  }
+  const made = old?.querySelector("time")?.dateTime ?? held?.time ?? time;
+  const post = readPost({ id, time: made, edited: true, ...now });
+  if (!post) return;
+  waiting = waiting.map((other) => (other === held ? post : other));
+  old?.replaceWith(cardOf(post));
 }

@@ -5,6 +5,7 @@ import { Announcer } from "./announcer.js";
 import { byId } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Held } from "./held.js";
+import { Hold } from "./hold.js";
 import { readPost } from "./post.js";
 import { choose, rove } from "./rove.js";
 import { isAway, onScroll, toTop } from "./scroll.js";
@@ -26,6 +27,7 @@ export class Wall {
   #list = byId("posts", HTMLElement);
   #feed = new Feed(this.#list);
   #held = new Held(() => this.#showHeld());
+  #hold = new Hold(() => isAway() || this.#release());
   #title = new Title();
   #announcer = new Announcer();
   /** Ids of every post shown or waiting: as bounded as those are. @type {Set<string>} */
@@ -42,7 +44,7 @@ export class Wall {
   constructor(onChange) {
     this.#onChange = onChange;
     rove(this.#list);
-    onScroll(() => this.#held.empty || isAway() || this.#release());
+    onScroll(() => this.#held.empty || this.#hold.on || isAway() || this.#release());
   }
 
   /** Takes over what the server put there. @param {string} oldest before which it goes on */
@@ -158,7 +160,9 @@ export class Wall {
     this.#arriving = [];
     this.#tell(entries);
     this.#forget(this.#held.push(entries));
-    if (!isAway()) this.#release();
+    // Who writes while the wall is held wants to see that it has come.
+    const mine = entries.some(({ post }) => post?.mine);
+    if (!isAway() && (!this.#hold.on || mine)) this.#release();
   }
 
   /** @param {Entry[]} entries */

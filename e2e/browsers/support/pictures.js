@@ -67,6 +67,8 @@ export async function take(page, server, { view, scheme, viewport }) {
   if (view === "wall") await new WallPage(page).untilState("live");
   if (view !== "poster" && view !== "nothing") await until("all posts", async () => (await page.$$("#posts > .post")).length >= 20);
   await page.evaluate(settle);
+  // Nothing shows itself to a pointer that nobody moved there.
+  await page.mouse.move(viewport.width - 1, viewport.height - 1);
   return page.screenshot();
 }
 
