@@ -16,7 +16,8 @@ pub struct BeforeErasing(Box<dyn Fn(Arc<Framed>) -> Answer + Send + Sync>);
 type Answer = Pin<Box<dyn Future<Output = Result<Vec<Position>, Problem>> + Send>>;
 
 impl BeforeErasing {
-    /// By a function, which must be harmless if the event is not erased after all.
+    /// By a function. Whatever it does stands, also if the log then does not erase the event: who asked is told
+    /// so, and asks again.
     pub fn new<F>(prepare: impl Fn(Arc<Framed>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Vec<Position>, Problem>> + Send + 'static,
