@@ -33,6 +33,25 @@ async function fill(server) {
   for (const [data, event] of POSTS) await server.publish(TOPIC, data, event);
 }
 
+/** Somebody who posts and changes posts. @param {Server} server */
+async function visitor({ origin }) {
+  const cookie = (await fetch(origin)).headers.get("set-cookie")?.split(";")[0] ?? "";
+  const headers = { "Content-Type": "application/json", Cookie: cookie };
+  /** @param {string} method @param {string} path @param {string} msg */
+  const send = async (method, path, msg) => {
+    const body = JSON.stringify({ kind: "status", msg });
+    const answer = await fetch(`${origin}/walls/lobby/posts${path}`, { method, headers, body });
+    assert.equal(answer.status, 201, await answer.clone().text());
+    return (await answer.json()).id;
+  };
+  return {
+    /** @param {string} msg @returns {Promise<string>} its id */
+    post: (msg) => send("POST", "", msg),
+    /** @param {string} id @param {string} msg */
+    change: (id, msg) => send("PUT", `/${id}`, msg),
+  };
+}
+
 /**
  * The posts as markup, without what only time or a reader changes.
  * @param {Page} page
@@ -127,23 +146,35 @@ for (const name of BROWSERS) {
   test(`${name}: whoever looks can hold a wall still, and lets it go on`, async (t) => {
     const server = await Server.start(t);
     const page = await browsers.page(t, name);
-    const texts = () => page.$$eval("#posts .post-text", (all) => all.map((text) => text.textContent));
+    const author = await visitor(server);
+    const texts = () => page.$$eval("#posts .post-text", (all) => all.map((text) => text.textContent ?? ""));
     for (const view of ["", "/screen", "/embed"]) {
-      const [first, last] = [`first${view}`, `last${view}`];
-      const [id] = [await server.publish(TOPIC, first), await server.publish(TOPIC, last)];
+      const [first, last] = [await server.publish(TOPIC, `first${view}`), `last${view}`];
+      await server.publish(TOPIC, last);
       await page.goto(`${server.origin}/walls/lobby${view}`);
       await until("the posts", async () => (await texts()).includes(last) && (await page.$("#hold:not([hidden])")));
       await page.click("#hold");
       assert.deepEqual(await violations(page), [], view);
-      const now = `now${view}`;
-      await server.publish(TOPIC, now);
+      const [one, two] = [await author.post("one"), await author.post("two")];
+      await author.post("three");
+      await author.change(one, "ONE");
       // What is taken away goes at once, and after what came before it.
-      await fetch(`${server.origin}/events/${id}`, { method: "DELETE" });
-      await until("the first to go", async () => !(await texts()).includes(first));
-      assert.ok(!(await texts()).includes(now), `${view} is held`);
+      for (const id of [two, first]) await fetch(`${server.origin}/events/${id}`, { method: "DELETE" });
+      await until("the first to go", async () => !(await texts()).includes(`first${view}`));
+      const held = await texts();
+      assert.equal(held[0], last, `${view} is held`);
       await page.click("#hold");
-      await untilEqual(async () => (await texts())[0], now, view);
+      await untilEqual(texts, ["three", "ONE", ...held], view);
     }
+    await page.click("#hold");
+    await server.kill();
+    await server.forget();
+    await server.restart();
+    await server.publish(TOPIC, "of another log");
+    await until("the line to be back", async () => (await server.subscribers()) === 1);
+    assert.ok((await texts()).length > 1, "what is lost does not end the hold");
+    await Promise.all([page.waitForNavigation(), page.click("#hold")]);
+    await untilEqual(texts, ["of another log"]);
     const wall = await WallPage.open(page, server);
     await page.click("#hold");
     await server.publish(TOPIC, "of others");

@@ -1,6 +1,8 @@
 //! The wall over raw sockets: its page, its files, its visitors' posts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::io::Write as _;
+
 use eventwall_testkit::{Server, get, get_json, request, until};
 
 #[test]
@@ -267,8 +269,70 @@ fn who_comes_to_no_open_wall_is_told_so_in_their_language_and_others_as_ever() {
     assert_eq!(posted.status, 404);
     assert!(posted.text().contains("there is nothing at /wals/party"), "{}", posted.text());
     let open = Server::start();
-    let page = get(open.addr, "/%3Cb%3E", &[html]).text();
-    assert!(page.contains("href=\"/\"") && !page.contains("<b>"), "{page}");
+    let page = get(open.addr, "/a&b'c", &[html]).text();
+    assert!(page.contains("href=\"/\"") && page.contains("at /a&amp;b&#39;c:"), "{page}");
+}
+
+#[test]
+fn a_wall_may_be_of_a_server_that_starts_with_fewer_events_than_a_page_has() {
+    let server = eventwall_testkit::Setup::default().args(["--max-start-events", "10"]).start();
+    for _ in 0..12 {
+        request(server.addr, "POST", "/topics/walls/lobby", &[], b"x");
+    }
+    assert_eq!(get(server.addr, "/", &["Accept: text/html"]).status, 200);
+    let page = get_json(server.addr, "/walls/lobby/posts");
+    assert_eq!(page["events"].as_array().unwrap().len(), 10);
+    let before = format!("/walls/lobby/posts?before={}", page["oldest"].as_str().unwrap());
+    assert_eq!(get_json(server.addr, &before)["events"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_was_begun_to_be_taken_away_is_gone_though_nobody_waits_for_it() {
+    let server = Server::start();
+    let author = Visitor::come(server.addr);
+    for i in 0..20 {
+        let post = author.post(&format!("p{i}"), "first words");
+        let body = r#"{"kind":"status","msg":"second words"}"#;
+        let mine = format!("/walls/test/posts/{post}");
+        assert_eq!(author.send("PUT", &mine, &format!("e{i}"), body).status, 201);
+        let target = if i % 2 == 0 { format!("/events/{post}") } else { mine };
+        let head = format!(
+            "DELETE {target} HTTP/1.1\r\nHost: {}\r\n{}\r\n\r\n",
+            server.addr, author.cookie
+        );
+        let mut line = std::net::TcpStream::connect(server.addr).unwrap();
+        line.write_all(head.as_bytes()).unwrap();
+        drop(line);
+        // Whoever got no answer asks again.
+        let again = request(server.addr, "DELETE", &target, &[&author.cookie], b"").status;
+        assert!(again == 204 || again == 404, "{again}");
+        let log = get_json(server.addr, "/topics/walls/test?last=1000").to_string();
+        assert!(!log.contains("words"), "{i}: {log}");
+    }
+    let removals = get_json(server.addr, "/topics/walls/test?last=1000");
+    assert_eq!(removals["events"].as_array().unwrap().len(), 20, "each was told once: {removals}");
+}
+
+#[test]
+fn no_edit_outlives_a_post_that_is_taken_away_at_the_same_time() {
+    let server = Server::start();
+    let author = Visitor::come(server.addr);
+    let mut outcomes = [0; 2];
+    for i in 0..40 {
+        let post = author.post(&format!("p{i}"), "first words");
+        let mine = format!("/walls/test/posts/{post}");
+        let (removed, edited) = std::thread::scope(|scope| {
+            let body = r#"{"kind":"status","msg":"second words"}"#;
+            let edited = scope.spawn(|| author.send("PUT", &mine, &format!("e{i}"), body).status);
+            (author.send("DELETE", &mine, &format!("r{i}"), "").status, edited.join().unwrap())
+        });
+        assert_eq!(removed, 204);
+        assert!(edited == 201 || edited == 404, "{edited}");
+        outcomes[usize::from(edited == 201)] += 1;
+        let log = get_json(server.addr, "/topics/walls/test?last=1000").to_string();
+        assert!(!log.contains("words"), "{i}: {log}");
+    }
+    eprintln!("edits that came too late, and in time: {outcomes:?}");
 }
 
 #[test]

@@ -4,7 +4,6 @@
 
 import { cardIn, cardOf } from "./card.js";
 import { byId, say } from "./dom.js";
-import { Hold } from "./hold.js";
 import { sayCount } from "./words.js";
 
 /** @typedef {import("./post.js").Post} Post */
@@ -30,21 +29,24 @@ export class Board {
   #timer = 0;
   #moreTimer = 0;
   #lastNews = Date.now();
-  #hold = new Hold(() => this.#goOn());
+  #hold;
   #still = matchMedia("(prefers-reduced-motion: reduce)");
   /** What of a pixel the walk has gone. */
   #rest = 0;
 
-  /** @param {HTMLElement} list */
-  constructor(list) {
+  /** @param {HTMLElement} list @param {import("./hold.js").Hold} hold */
+  constructor(list, hold) {
     this.#list = list;
+    this.#hold = hold;
+    hold.onEnd = () => this.#goOn();
     this.#walk(performance.now());
   }
 
   /** @param {Post} post */
   add(post) {
     this.#queue.push(post);
-    if (this.#queue.length > QUEUE) {
+    // Who holds it still wants to see it all, as far as there is room.
+    if (this.#queue.length > (this.#hold.on ? MOST : QUEUE)) {
       this.#queue.shift();
       this.#skipped += 1;
       if (!this.#hold.on) this.#showMore();
@@ -102,11 +104,12 @@ export class Board {
   }
 
   #showMore() {
-    say(this.#more, sayCount("screen.more", this.#skipped));
+    const said = this.#skipped;
+    say(this.#more, sayCount("screen.more", said));
     this.#more.hidden = false;
     clearTimeout(this.#moreTimer);
     this.#moreTimer = setTimeout(() => {
-      this.#skipped = 0;
+      this.#skipped -= said;
       this.#more.hidden = true;
     }, MORE_FOR);
   }

@@ -17,7 +17,8 @@ const list = byId("posts", HTMLElement);
 const quiet = new Quiet();
 /** @type {import("./post.js").Post[]} */
 let waiting = [];
-const hold = new Hold(() => waiting.splice(0).forEach(put));
+const hold = new Hold();
+hold.onEnd = () => waiting.splice(0).forEach(put);
 for (const card of list.querySelectorAll(".post")) adopt(/** @type {HTMLElement} */ (card));
 keepTrue(list);
 void follow(cursor, {
@@ -25,14 +26,14 @@ void follow(cursor, {
   events: [...KINDS.keys()],
   onEvent: (data) => show(readJson(data)),
   onChange: change,
-  onGap: () => location.reload(),
+  onGap: () => hold.whenOver(() => location.reload()),
   onState: (state) => quiet.show(state === "live"),
 });
 
 /** @param {unknown} event */
 function show(event) {
   const post = isWireEvent(event) ? readPost(event) : undefined;
-  if (!post || cardIn(list, post.id)) return;
+  if (!post || cardIn(list, post.id) || waiting.some(({ id }) => id === post.id)) return;
   if (hold.on) waiting = [...waiting, post].slice(-MOST);
   else put(post);
 }

@@ -6,6 +6,7 @@ import { adopt } from "./card.js";
 import { keepTrue } from "./clock.js";
 import { follow } from "./connection.js";
 import { byId } from "./dom.js";
+import { Hold } from "./hold.js";
 import { cursor, streamUrl } from "./page.js";
 import { KINDS, readPost } from "./post.js";
 import { Quiet } from "./quiet.js";
@@ -15,7 +16,8 @@ import { isWireEvent, readJson } from "./wire.js";
 
 const list = byId("posts", HTMLElement);
 for (const card of list.querySelectorAll(".post")) adopt(/** @type {HTMLElement} */ (card));
-const board = new Board(list);
+const hold = new Hold();
+const board = new Board(list, hold);
 const tally = new Tally(true);
 const quiet = new Quiet();
 keepTrue(list);
@@ -26,7 +28,7 @@ void follow(cursor, {
   onEvent: (data) => show(readJson(data)),
   onChange: change,
   // Nobody reloads a projector.
-  onGap: () => location.reload(),
+  onGap: () => hold.whenOver(() => location.reload()),
   onState: (state) => quiet.show(state === "live"),
 });
 

@@ -27,7 +27,7 @@ export class Wall {
   #list = byId("posts", HTMLElement);
   #feed = new Feed(this.#list);
   #held = new Held(() => this.#showHeld());
-  #hold = new Hold(() => isAway() || this.#release());
+  #hold = new Hold();
   #title = new Title();
   #announcer = new Announcer();
   /** Ids of every post shown or waiting: as bounded as those are. @type {Set<string>} */
@@ -44,6 +44,7 @@ export class Wall {
   constructor(onChange) {
     this.#onChange = onChange;
     rove(this.#list);
+    this.#hold.onEnd = () => void (isAway() || this.#release());
     onScroll(() => this.#held.empty || this.#hold.on || isAway() || this.#release());
   }
 

@@ -45,7 +45,7 @@ pub use body::{Collected, collect_body};
 pub use client::{Client, ForwardedHeader, Trust};
 pub use connection::{Listener, Tls, TlsError, serve};
 pub use drain::Drain;
-pub use erase::BeforeErasing;
+pub use erase::{BeforeErasing, to_the_end};
 pub use follow::start_problem;
 pub use guard::is_own;
 pub use html::{escape, framed_page, html_page};

@@ -6,8 +6,6 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::html_page;
-
 /// An answer that says what went wrong and what to do.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -80,10 +78,9 @@ impl Problem {
         &self.detail
     }
 
-    /// As a page of an app over the hub, whose texts are escaped already.
+    /// As a page of an app over the hub.
     #[must_use]
-    pub fn into_page(self, html: String) -> Response {
-        let mut response = html_page(html);
+    pub fn on_page(self, mut response: Response) -> Response {
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
         if let Some(reason) = self.reason {

@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
+use crate::text::is_picture;
+
 /// Colours to choose from; the style sheet has as many.
 const HUES: u32 = 12;
-/// From here on characters are as wide as two.
-const PICTURES: char = '\u{1f000}';
 
 /// Made from a name alone, so that it is the same everywhere.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -22,7 +22,7 @@ impl Avatar {
         let mut words = name.split_whitespace();
         let first = words.next().and_then(|word| word.chars().next());
         let last = words.next_back().and_then(|word| word.chars().next());
-        let picture = first.into_iter().chain(last).find(|letter| *letter >= PICTURES);
+        let picture = first.into_iter().chain(last).find(|letter| is_picture(*letter));
         let letters = picture.map_or_else(
             || first.into_iter().chain(last).flat_map(char::to_uppercase).collect(),
             String::from,

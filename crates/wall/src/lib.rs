@@ -14,6 +14,7 @@ mod assets;
 mod avatar;
 mod code;
 mod command;
+mod fate;
 mod page;
 mod posts;
 mod projection;
@@ -67,7 +68,7 @@ pub async fn routes(app: &Arc<App>, state: Arc<dyn State>) -> Result<Router, Sig
         players: Players::default(),
         projections: Projections::new(app.clone(), state),
     });
-    app.before_erasing(posts::taken_down(&wall));
+    app.before_erasing(fate::taken_down(&wall));
     Ok(Router::new()
         .route("/", get(page::lobby))
         .route("/walls/{wall}", get(page::wall))
@@ -76,7 +77,7 @@ pub async fn routes(app: &Arc<App>, state: Arc<dyn State>) -> Result<Router, Sig
         .route("/walls/{wall}/poster", get(page::poster))
         .route("/walls/{wall}/manifest.webmanifest", get(page::manifest))
         .route("/walls/{wall}/posts", get(page::posts).post(posts::post))
-        .route("/walls/{wall}/posts/{id}", put(posts::edit).delete(posts::remove))
+        .route("/walls/{wall}/posts/{id}", put(fate::edit).delete(fate::remove))
         .route("/walls/{wall}/samples", post(samples::start))
         .route("/assets/{hash}/{*path}", get(assets::asset))
         .route("/{*path}", any(page::nothing))

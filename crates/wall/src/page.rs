@@ -9,16 +9,16 @@ use axum::{
 };
 use eventwall_log::{EventId, Position, Topic};
 use eventwall_server::{Client, Problem, decode, framed_page, html_page, not_found, start_problem};
-use http::{Extensions, HeaderName, StatusCode, header, request::Parts};
+use http::{Extensions, HeaderName, header, request::Parts};
 use minijinja::{Value, context};
 use serde_json::json;
 
 use crate::{
     LOBBY, Wall,
     code::svg,
-    projection::{Slip, read_page},
+    projection::{Live, Slip, read_page},
     topic_of,
-    view::{Asked, answered},
+    view::{Asked, answered, framed},
     visitor::Visitor,
     wall_of,
 };
@@ -75,7 +75,7 @@ pub(crate) async fn embed(State(wall): State<Arc<Wall>>, request: Parts) -> Resp
         let slip = newest(&asked, EMBED).await?;
         Ok(framed_page(asked.fill("embed.html", Some(&slip), context! {})?))
     });
-    answered(&wall, page.await, &request.headers)
+    framed(&wall, page.await, &request.headers)
 }
 
 pub(crate) async fn poster(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
@@ -127,8 +127,7 @@ pub(crate) async fn posts(
     let (before, count) = range(&request)?;
     let live = wall.projections.of(&topic);
     if before.is_some() && !live.is_ready().await {
-        let detail = "the wall is still being read: ask again in a moment";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1));
+        return Err(Live::unready());
     }
     let slip =
         read_page(&wall.app.hub, &topic, &live, before, count).await.map_err(start_problem)?;

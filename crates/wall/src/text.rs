@@ -101,9 +101,13 @@ fn special(text: &str, at: usize) -> Option<(Part<'_>, usize)> {
 
 /// Whether a text is nothing but a few pictures.
 pub(crate) fn is_pictures(text: &str) -> bool {
-    let picture = |c: char| matches!(u32::from(c), 0x200D | 0x20E3 | 0x2190..=0x2BFF | 0x3030 | 0xFE0F | 0x1F000..=0x1FAFF);
     let count = text.chars().count();
-    (1..=MOST_PICTURES).contains(&count) && text.chars().all(picture)
+    (1..=MOST_PICTURES).contains(&count) && text.chars().all(is_picture)
+}
+
+/// Pictures, and what joins and colours them.
+pub(crate) fn is_picture(c: char) -> bool {
+    matches!(u32::from(c), 0x200D | 0x20E3 | 0x2190..=0x2BFF | 0x3030 | 0xFE0F | 0x1F000..=0x1FAFF)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::response::{IntoResponse as _, Response};
 use eventwall_log::Topic;
-use eventwall_server::{Client, Problem, accepts, escape};
+use eventwall_server::{Client, Problem, accepts, escape, framed_page, html_page};
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use minijinja::{AutoEscape, Environment, Value, context, value::Serde};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -173,14 +173,30 @@ pub(crate) fn answered(
     page: Result<Response, Problem>,
     headers: &HeaderMap,
 ) -> Response {
-    let problem = match page {
-        Ok(page) => return page,
-        Err(problem) if !accepts(headers, "text/html") => return problem.into_response(),
-        Err(problem) => problem,
-    };
+    page.unwrap_or_else(|problem| sorry(wall, problem, headers, html_page))
+}
+
+/// As [`answered`], for a part of other pages.
+pub(crate) fn framed(
+    wall: &Wall,
+    page: Result<Response, Problem>,
+    headers: &HeaderMap,
+) -> Response {
+    page.unwrap_or_else(|problem| sorry(wall, problem, headers, framed_page))
+}
+
+fn sorry(
+    wall: &Wall,
+    problem: Problem,
+    headers: &HeaderMap,
+    page: fn(String) -> Response,
+) -> Response {
+    if !accepts(headers, "text/html") {
+        return problem.into_response();
+    }
     let language = Language::of(headers);
     let lobby = topic_of(LOBBY).and_then(|lobby| wall.app.settings().access.check_read(&lobby));
-    let page = context! {
+    let told = context! {
         lang => language.tag,
         t => &language.words,
         assets => wall.assets.base(),
@@ -189,8 +205,8 @@ pub(crate) fn answered(
         home => lobby.is_ok(),
         detail => problem.detail(),
     };
-    match rendered("sorry.html", page) {
-        Ok(html) => problem.into_page(html),
+    match rendered("sorry.html", told) {
+        Ok(html) => problem.on_page(page(html)),
         Err(_) => problem.into_response(),
     }
 }
@@ -199,7 +215,7 @@ pub(crate) fn answered(
 fn excuse(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "sorry.closed",
-        status if status.is_client_error() => "sorry.missing",
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => "sorry.missing",
         _ => "sorry.later",
     }
 }

@@ -121,7 +121,7 @@ impl Projection {
         if let Ok(at) = self.posts.binary_search(&position) {
             self.posts.remove(at);
         }
-        self.edits.remove(&position);
+        // Its edits stay known until they are erased: whoever does that may have to try twice.
     }
 
     /// Of a post that is on the wall.

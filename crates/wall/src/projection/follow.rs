@@ -8,7 +8,8 @@ use std::{
 
 use eventwall_hub::{PageLimit, Start, StartError};
 use eventwall_log::{EventId, Filter, Position, State, Topic};
-use eventwall_server::{App, hex};
+use eventwall_server::{App, Problem, hex};
+use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::watch,
@@ -94,9 +95,24 @@ impl Live {
 
     /// Whether it has taken that in, or does so in time.
     pub(crate) async fn has_reached(&self, position: Position) -> bool {
+        self.has_reached_within(position, LAG).await
+    }
+
+    /// As [`Live::has_reached`], for who cannot do without.
+    pub(crate) async fn takes_in(&self, position: Position) -> bool {
+        self.has_reached_within(position, PATIENCE).await
+    }
+
+    async fn has_reached_within(&self, position: Position, patience: Duration) -> bool {
         let mut ready = self.ready.subscribe();
         let there = |ready: &Option<Position>| ready.is_some_and(|ready| ready >= position);
-        matches!(tokio::time::timeout(LAG, ready.wait_for(there)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(patience, ready.wait_for(there)).await, Ok(Ok(_)))
+    }
+
+    /// What is said while it is not there.
+    pub(crate) fn unready() -> Problem {
+        let detail = "the wall is still being read: ask again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
     }
 
     async fn is_ready_within(&self, patience: Duration) -> bool {

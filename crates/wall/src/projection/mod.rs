@@ -8,6 +8,6 @@ mod page;
 
 pub(crate) use self::{
     fold::{EDIT, Edit, REMOVE, Removal},
-    follow::Projections,
+    follow::{Live, Projections},
     page::{Slip, read_one, read_page},
 };

@@ -49,6 +49,7 @@ pub(crate) async fn read_page(
     count: usize,
 ) -> Result<Slip, StartError> {
     let filter = Filter::topics([topic.clone()]);
+    let count = count.min(hub.max_start_events());
     let is_newest = before.is_none();
     let mut slip =
         Slip { events: Vec::new(), oldest: None, cursor: String::new(), more: true, gap: None };
