@@ -2,8 +2,12 @@
 //! highest position that retention removed. From these come `prev`, what readers see, and the
 //! exact gap rule.
 
+mod state;
+
 use std::{collections::HashMap, sync::Arc};
 
+use self::state::TopicState;
+pub(crate) use self::state::{Counted, Run};
 use crate::{
     Epochs, Filter, Keep, Limits, Position, Retention, Topic,
     buckets::{Bucket, Buckets},
@@ -19,24 +23,6 @@ pub struct Reach {
     pub last: Position,
     /// Up to here nothing of it is shown. The topic is empty if this reaches `last`.
     pub hidden: Position,
-}
-
-/// Successive events of a topic, taken in as one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
-    pub(crate) held: Bucket,
-    /// The topic's last event before them, removed or not.
-    pub(crate) prev: Position,
-    /// The last of the topic's events that they say is gone.
-    pub(crate) lost: Position,
-}
-
-/// What is known of a topic whose events are counted, at some moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Counted {
-    pub(crate) hidden: Position,
-    pub(crate) removed: Position,
-    pub(crate) buckets: Buckets,
 }
 
 /// All that is to be remembered of a topic.
@@ -67,22 +53,6 @@ pub struct Origin {
     pub unsure: Position,
 }
 
-/// One topic.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct TopicState {
-    /// See [`Reach`].
-    last: Position,
-    hidden: Position,
-    /// The highest position of it that was lost to retention: whoever has not passed it has a
-    /// gap. A superseded state is hidden, but not lost.
-    removed: Position,
-    /// [`Topics::removals`] when that last grew.
-    changed: u64,
-    limits: Limits,
-    /// For topics with a limit of their own on events or bytes.
-    buckets: Option<Box<Buckets>>,
-}
-
 /// All topics that have events, and the emptied ones not yet forgotten.
 #[derive(Debug, Clone, Default)]
 pub struct Topics {
@@ -100,56 +70,6 @@ pub struct Topics {
     highest_removed: Position,
     /// How often something was lost.
     removals: u64,
-}
-
-impl TopicState {
-    fn is_empty(&self) -> bool {
-        self.hidden >= self.last
-    }
-
-    /// Hides what is up to `position`. Of a state, nothing is ever lost.
-    fn hide(&mut self, position: Position) {
-        self.hidden = self.hidden.max(position);
-        if self.limits.keep == Keep::All {
-            self.removed = self.removed.max(position);
-        }
-        if let Some(buckets) = &mut self.buckets {
-            buckets.forget(position);
-        }
-    }
-
-    fn added(&mut self, new: Bucket) {
-        let superseded = std::mem::replace(&mut self.last, new.last);
-        let over = self.buckets.as_mut().and_then(|buckets| buckets.add(new, &self.limits));
-        if self.limits.keep == Keep::Latest {
-            self.hide(superseded);
-        } else if let Some(over) = over {
-            self.hide(over);
-        }
-    }
-
-    /// Takes in a run of events: by what was counted of them, if that is known.
-    fn added_run(&mut self, run: &Run, counted: Option<&Counted>) {
-        if let (Some(buckets), Some(counted)) = (&mut self.buckets, counted) {
-            **buckets = counted.buckets.clone();
-            self.last = run.held.last;
-            self.hidden = self.hidden.max(counted.hidden);
-            self.removed = self.removed.max(counted.removed);
-        } else {
-            self.added(run.held);
-            if self.limits.keep == Keep::Latest {
-                self.hide(run.held.last.before());
-            }
-        }
-        self.hide(run.lost);
-    }
-
-    /// Keeps the count that its limits need.
-    fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
-        let counted = limits.max_events.is_some() || limits.max_bytes.is_some();
-        self.buckets = (counted && limits.keep == Keep::All).then(Box::default);
-    }
 }
 
 impl Topics {
@@ -505,98 +425,4 @@ impl Topics {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn topic(name: &str) -> Topic {
-        name.parse().unwrap()
-    }
-
-    #[test]
-    fn only_topics_that_lost_something_after_the_cursor_have_a_gap() {
-        let mut topics = Topics::default();
-        topics.added(&topic("a"), Position(1), Position(0), 1);
-        topics.added(&topic("b"), Position(2), Position(0), 1);
-        topics.added(&topic("b"), Position(9), Position(2), 1);
-        topics.removed(&topic("a"), Position(1));
-        topics.removed(&topic("b"), Position(2));
-        let gap = |name: &str, after| {
-            topics.removed_after(&Filter::topics([topic(name)]), Position(after), 0)
-        };
-        assert_eq!(gap("a", 0), Some(Position(1)));
-        assert_eq!(gap("a", 1), None);
-        assert_eq!(gap("b", 1), Some(Position(2)));
-        assert_eq!(gap("c", 0), None);
-    }
-
-    /// Whoever knows of one topic's loss must not be kept from hearing of another's.
-    #[test]
-    fn what_is_forgiven_is_forgiven_by_topic() {
-        let mut topics = Topics::default();
-        for (n, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a")] {
-            topics.added(&topic(name), Position(n), Position(n.saturating_sub(2)), 1);
-        }
-        topics.removed(&topic("a"), Position(3));
-        let both = Filter::topics([topic("a"), topic("b")]);
-        let knows = topics.removals();
-        assert_eq!(topics.removed_after(&both, Position(0), 0), Some(Position(3)));
-        assert_eq!(topics.removed_after(&both, Position(0), knows), None);
-        topics.removed(&topic("b"), Position(2));
-        assert_eq!(topics.removed_after(&both, Position(0), knows), Some(Position(2)));
-        topics.forget_up_to(Position(1));
-        let other = Filter::topics([topic("other")]);
-        assert_eq!(topics.removed_after(&other, Position(0), knows), Some(Position(1)));
-        assert_eq!(topics.removed_after(&other, Position(0), topics.removals()), None);
-    }
-
-    /// Topics that are emptied late may lie further back than those that were forgotten before.
-    #[test]
-    fn what_is_forgotten_later_is_news_to_those_who_forgave_before() {
-        let mut topics = Topics::default();
-        let (early, late) = (|n: usize| format!("early/{n}"), |n: usize| format!("late/{n}"));
-        for n in 0..MAX_EMPTIED + 2 {
-            let at = n as u64 + 1;
-            topics.added(&topic(&late(n)), Position(at), Position(0), 1);
-            topics.added(&topic(&early(n)), Position(1_000_000 + at), Position(0), 1);
-        }
-        for n in 0..MAX_EMPTIED + 1 {
-            topics.removed(&topic(&early(n)), Position(1_000_001 + n as u64));
-        }
-        let (knows, one) = (topics.removals(), Filter::topics([topic(&late(5))]));
-        assert_eq!(topics.removed_after(&one, Position(0), knows), None);
-        for n in 0..MAX_EMPTIED + 2 {
-            topics.removed(&topic(&late(n)), Position(n as u64 + 1));
-        }
-        assert!(topics.removed_after(&one, Position(0), knows).is_some());
-    }
-
-    #[test]
-    fn what_is_left_of_a_forgotten_topic_hides_no_gap() {
-        let mut topics = Topics::default();
-        topics.added(&topic("a"), Position(5), Position(0), 1);
-        topics.removed(&topic("a"), Position(5));
-        topics.added(&topic("b"), Position(6), Position(0), 1);
-        topics.forget_up_to(Position(10));
-        topics.forget_unrecalled();
-        let gap = |name: &str, after| {
-            topics.removed_after(&Filter::topics([topic(name)]), Position(after), 0)
-        };
-        assert_eq!(gap("a", 7), Some(Position(10)));
-        assert_eq!(gap("b", 6), None, "what is shown of it knows better");
-    }
-
-    #[test]
-    fn forgotten_topics_may_tell_a_false_gap_but_never_hide_one() {
-        let mut topics = Topics::default();
-        for n in 1..=(MAX_EMPTIED as u64 + 1) {
-            let name = topic(&format!("t{n}"));
-            topics.added(&name, Position(n), Position(0), 1);
-            topics.removed(&name, Position(n));
-        }
-        assert!(topics.known.len() <= MAX_EMPTIED);
-        for n in [1, 2, MAX_EMPTIED as u64 / 2, MAX_EMPTIED as u64 + 1] {
-            let filter = Filter::topics([topic(&format!("t{n}"))]);
-            assert!(topics.removed_after(&filter, Position(n - 1), 0).is_some(), "t{n}");
-        }
-    }
-}
+mod tests;
