@@ -38,7 +38,7 @@ export class Board {
   constructor(list, hold) {
     this.#list = list;
     this.#hold = hold;
-    hold.onEnd = () => this.#goOn();
+    hold.addEventListener("end", () => this.#goOn());
     this.#walk(performance.now());
   }
 

@@ -86,6 +86,7 @@ export class Composer {
   change(id, kind, draft) {
     if (this.#hasWords) return this.#tell(words("editing.first"), true);
     this.#revision.post = id;
+    this.#tell("");
     this.edit({ kind, draft });
     // It is on the wall, and not to be posted once more after a reload.
     notebook.keep(kind, {});

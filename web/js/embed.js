@@ -9,6 +9,7 @@ import { Hold } from "./hold.js";
 import { cursor, streamUrl } from "./page.js";
 import { KINDS, readPost } from "./post.js";
 import { Quiet } from "./quiet.js";
+import { Renewal } from "./renewal.js";
 import { isWireEvent, readJson } from "./wire.js";
 
 /** Posts that it shows at most. */
@@ -18,7 +19,8 @@ const quiet = new Quiet();
 /** @type {import("./post.js").Post[]} */
 let waiting = [];
 const hold = new Hold();
-hold.onEnd = () => waiting.splice(0).forEach(put);
+hold.addEventListener("end", () => waiting.splice(0).forEach(put));
+const renewal = new Renewal(hold, () => location.reload());
 for (const card of list.querySelectorAll(".post")) adopt(/** @type {HTMLElement} */ (card));
 keepTrue(list);
 void follow(cursor, {
@@ -26,8 +28,11 @@ void follow(cursor, {
   events: [...KINDS.keys()],
   onEvent: (data) => show(readJson(data)),
   onChange: change,
-  onGap: () => hold.whenOver(() => location.reload()),
-  onState: (state) => quiet.show(state === "live"),
+  onGap: () => renewal.ask(),
+  onState: (state) => {
+    quiet.show(state === "live");
+    renewal.line(state === "live");
+  },
 });
 
 /** @param {unknown} event */

@@ -1,32 +1,24 @@
 // @ts-check
-// Owns the button by which a reader holds a wall still. What waits meanwhile, and where, others know.
+// Owns the button by which a reader holds a wall still; `end` is told when it is to go on. What waits meanwhile, and
+// where, others know.
 
 import { byId } from "./dom.js";
+import { say } from "./words.js";
 
-export class Hold {
-  /** Called when the wall is to go on. */
-  onEnd = () => {};
+export class Hold extends EventTarget {
   #button = byId("hold", HTMLButtonElement);
-  /** @type {(() => void) | undefined} */
-  #due;
 
   constructor() {
+    super();
     this.#button.hidden = false;
     this.#button.addEventListener("click", () => {
       this.#button.setAttribute("aria-pressed", String(!this.on));
-      if (this.on) return;
-      this.onEnd();
-      this.#due?.();
+      this.#button.title = say(this.on ? "hold.end" : "hold");
+      if (!this.on) this.dispatchEvent(new Event("end"));
     });
   }
 
   get on() {
     return this.#button.getAttribute("aria-pressed") === "true";
-  }
-
-  /** Does it now, or once the wall goes on; of several the last. @param {() => void} action */
-  whenOver(action) {
-    if (this.on) this.#due = action;
-    else action();
   }
 }

@@ -108,6 +108,8 @@ export class Outbox {
 
   /** @param {Parcel} parcel */
   async #wait(parcel) {
+    // Those behind it wait, too.
+    for (const other of this.#parcels.values()) if (other.stage === "sending") other.stage = "waiting";
     parcel.stage = "waiting";
     this.#changed();
     this.#awake = new AbortController();

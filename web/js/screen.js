@@ -10,6 +10,7 @@ import { Hold } from "./hold.js";
 import { cursor, streamUrl } from "./page.js";
 import { KINDS, readPost } from "./post.js";
 import { Quiet } from "./quiet.js";
+import { Renewal } from "./renewal.js";
 import { Tally } from "./tally.js";
 import { tick } from "./wallclock.js";
 import { isWireEvent, readJson } from "./wire.js";
@@ -18,6 +19,7 @@ const list = byId("posts", HTMLElement);
 for (const card of list.querySelectorAll(".post")) adopt(/** @type {HTMLElement} */ (card));
 const hold = new Hold();
 const board = new Board(list, hold);
+const renewal = new Renewal(hold, () => location.reload());
 const tally = new Tally(true);
 const quiet = new Quiet();
 keepTrue(list);
@@ -27,9 +29,11 @@ void follow(cursor, {
   events: [...KINDS.keys()],
   onEvent: (data) => show(readJson(data)),
   onChange: change,
-  // Nobody reloads a projector.
-  onGap: () => hold.whenOver(() => location.reload()),
-  onState: (state) => quiet.show(state === "live"),
+  onGap: () => renewal.ask(),
+  onState: (state) => {
+    quiet.show(state === "live");
+    renewal.line(state === "live");
+  },
 });
 
 /** @param {unknown} event */

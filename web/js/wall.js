@@ -44,7 +44,7 @@ export class Wall {
   constructor(onChange) {
     this.#onChange = onChange;
     rove(this.#list);
-    this.#hold.onEnd = () => void (isAway() || this.#release());
+    this.#hold.addEventListener("end", () => isAway() || this.#release());
     onScroll(() => this.#held.empty || this.#hold.on || isAway() || this.#release());
   }
 
@@ -83,6 +83,8 @@ export class Wall {
 
   /** A page of older posts may be on its way that does not know of it. @param {string} id @param {Now | undefined} now nothing: it is gone */
   #remember(id, now) {
+    // What is gone stays so, whatever was on its way.
+    if (this.#fates.has(id) && !this.#fates.get(id)) return;
     this.#fates.delete(id);
     this.#fates.set(id, now);
     for (const first of this.#fates.keys()) {

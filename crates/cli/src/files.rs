@@ -19,11 +19,15 @@ pub(crate) fn raise_limit() -> Option<u64> {
 /// Warns if these are too few for so many connections.
 pub(crate) fn check_limit(allowed: Option<u64>, connections: usize) {
     let wanted = connections as u64 + OTHERS;
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
+    let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) else { return };
+    if allowed < connections as u64 {
         tracing::warn!(
             allowed,
             wanted,
             "the system allows fewer open files than connections: raise the hard limit (ulimit -Hn) or lower max_connections"
         );
+    } else {
+        // That matters to a server that is full only.
+        tracing::debug!(allowed, wanted, "few open files are left beside connections");
     }
 }

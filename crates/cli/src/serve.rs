@@ -58,6 +58,7 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     let renewals = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let reloads = Reloads { app: app.clone(), state: storage.state.clone(), tls: tls.clone() };
     let reloads = tokio::spawn(reloads.on_hangup(hangups, args));
+    let begun = app.begun.clone();
     let served = eventwall_server::serve(Listener { tcp: listener, tls }, router, app, stop).await;
     reloads.abort();
     if let Some(renewals) = renewals {
@@ -70,11 +71,14 @@ pub(crate) async fn serve(args: ServeArgs, rules: Vec<Rule>) -> Result<(), Failu
     if let Some(whispers) = whispers {
         whispers.farewell().await;
     }
+    begun.ended(LAST_WORK).await;
     storage.log.close().await;
     signals.abort();
     served.map_err(|error| Failure::general(format!("no threads to deliver with: {error}")))
 }
 
+/// So long the log is kept open for what was begun.
+const LAST_WORK: Duration = Duration::from_secs(5);
 const DECIDE: &str = "--public-walls lobby opens a wall, --public-read TOPICS and --public-write TOPICS open topics, and --allow-anyone opens everything";
 
 /// What is public. Off the machine that is decided by whoever starts the server, not by default.

@@ -99,7 +99,7 @@ pub(crate) struct Shared {
 }
 
 /// Erasures that a reader of [`Hub::erasures`] may be behind.
-const ERASURES: usize = 64;
+const ERASURES: usize = 4096;
 
 /// How often events that are too old leave the window.
 const SWEEP: Duration = Duration::from_secs(1);

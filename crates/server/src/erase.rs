@@ -45,30 +45,19 @@ pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<Statu
     };
     let event = app.hub.event_at(position).await.map_err(|error| read_problem(&error))?;
     let event = event.ok_or_else(|| unknown(&id))?;
-    to_the_end(async move {
+    let begun = app.begun.clone();
+    let erased = begun.to_the_end(async move {
         let mut gone = match app.before_erasing.get() {
             Some(BeforeErasing(prepare)) => prepare(event).await?,
             None => Vec::new(),
         };
-        gone.push(position);
+        if !gone.contains(&position) {
+            gone.push(position);
+        }
         app.hub.erase(gone).await.map_err(|error| append_problem(&error))
-    })
-    .await?;
+    });
+    erased.await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Work that would leave something half done if it ended with whoever asked for it: it goes on without them.
-///
-/// # Errors
-/// The work's own, and `500` if it panicked.
-pub async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request failed inside the server");
-        let detail = "the request failed inside the server: see its log";
-        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
-    })
 }
 
 fn unknown(id: &EventId) -> Problem {

@@ -11,6 +11,7 @@
 
 mod access;
 mod assets;
+mod begun;
 mod body;
 mod client;
 mod connection;
@@ -41,11 +42,12 @@ mod unavailable;
 
 pub use access::{Access, Public};
 pub use assets::{Assets, hex};
+pub use begun::Begun;
 pub use body::{Collected, collect_body};
 pub use client::{Client, ForwardedHeader, Trust};
 pub use connection::{Listener, Tls, TlsError, serve};
 pub use drain::Drain;
-pub use erase::{BeforeErasing, to_the_end};
+pub use erase::BeforeErasing;
 pub use follow::start_problem;
 pub use guard::is_own;
 pub use html::{escape, framed_page, html_page};

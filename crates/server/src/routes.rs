@@ -25,7 +25,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    Assets, BeforeErasing, Client, Drain, Problem, Settings, cors, erase, follow, guard,
+    Assets, BeforeErasing, Begun, Client, Drain, Problem, Settings, cors, erase, follow, guard,
     health::{healthz, readyz},
     inspect,
     metrics::{Metrics, metrics},
@@ -48,6 +48,8 @@ pub struct App {
     generation: AtomicU64,
     /// Whether the server is going down.
     pub drain: Drain,
+    /// What goes on though whoever asked for it has gone.
+    pub begun: Begun,
     /// Room for the bodies of requests, in KiB, all connections together.
     pub(crate) bodies: Arc<Semaphore>,
     /// Room for pages.
@@ -89,6 +91,7 @@ impl App {
             live,
             generation,
             drain,
+            begun: Begun::default(),
             bodies,
             pages,
             metrics,

@@ -1,13 +1,13 @@
 //! What becomes of a post: its author changes it or takes it back, an operator erases it. Everybody is told first, by an
-//! event of the wall's own; then what nobody is to read any more leaves the log. It is never left half done because whoever
-//! asked has gone, and can be asked again.
+//! event of the wall's own; then what nobody is to read any more leaves the log. Whoever asked may go: it goes on, and what
+//! is cut short even so is carried out by whoever follows the wall next (`projection`).
 
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
 use eventwall_log::{EventId, Filter, IdempotencyKey, NewEvent, Position, Topic};
 use eventwall_server::{
-    BeforeErasing, Problem, append_problem, decode, idempotency_key, start_problem, to_the_end,
+    BeforeErasing, Problem, append_problem, decode, idempotency_key, start_problem,
 };
 use http::{Request, StatusCode, request::Parts};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     Wall, is_wall,
     posts::{KEYS, admitted, created, field_problem, json_only, publish, written},
-    projection::{EDIT, Edit, Live, REMOVE, Removal, read_one},
+    projection::{EDIT, Edit, Live, Projection, REMOVE, Removal, read_one},
     shown::{kind_of, name_of},
 };
 
@@ -36,7 +36,8 @@ pub(crate) async fn edit(
     let event = now.event.unwrap_or("message").into();
     let edit = told(topic, EDIT, &Edit { post: post.to_string(), event, data: now.data });
     let key = idempotency_key(&parts.headers, KEYS)?;
-    let id = to_the_end(change(wall.clone(), post, edit, (author, key))).await?;
+    let change = change(wall.clone(), post, edit, (author, key));
+    let id = wall.app.begun.to_the_end(change).await?;
     Ok(created(&wall, &parts, &visitor, &id))
 }
 
@@ -48,12 +49,15 @@ pub(crate) async fn remove(
     let (parts, _) = request.into_parts();
     let topic = admitted(&wall, &parts).await?;
     let (post, author) = own_post(&wall, &topic, &parts).await?;
-    to_the_end(async move {
+    let begun = wall.app.begun.clone();
+    let removed = begun.to_the_end(async move {
         let mut gone = tell_gone(&wall, topic, &post, Some(author)).await?;
-        gone.push(post.position);
+        if !gone.contains(&post.position) {
+            gone.push(post.position);
+        }
         erase(&wall, gone).await
-    })
-    .await?;
+    });
+    removed.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -65,11 +69,28 @@ pub(crate) fn taken_down(wall: &Arc<Wall>) -> BeforeErasing {
         let wall = wall.clone();
         async move {
             let record = event.record();
-            let on_wall = is_wall(&record.topic) && kind_of(name_of(record)).is_some();
+            let on_wall = is_wall(&record.topic);
             let Some(wall) = wall.upgrade().filter(|_| on_wall) else { return Ok(Vec::new()) };
-            tell_gone(&wall, record.topic.clone(), event.id(), None).await
+            let topic = record.topic.clone();
+            match name_of(record) {
+                EDIT => refuse_part(&wall, &topic, &record.data).await.map(|()| Vec::new()),
+                name if kind_of(name).is_some() => tell_gone(&wall, topic, event.id(), None).await,
+                _ => Ok(Vec::new()),
+            }
         }
     })
+}
+
+/// Without its last edit a post would be again what its author had changed, and nobody who looks would know.
+async fn refuse_part(wall: &Wall, topic: &Topic, edit: &str) -> Result<(), Problem> {
+    let Ok(Edit { post, .. }) = serde_json::from_str(edit) else { return Ok(()) };
+    let live = wall.projections.of(topic);
+    let Ok(id) = post.parse::<EventId>() else { return Ok(()) };
+    if live.is_ready().await && live.look().has(id.position) {
+        let detail = format!("this is what {post} was changed into: erase {post}, and it goes too");
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    Ok(())
 }
 
 /// Once an edit is told, what the post was in between is nobody's to read any more.
@@ -79,53 +100,43 @@ async fn change(
     edit: NewEvent,
     (author, key): (Box<str>, Option<IdempotencyKey>),
 ) -> Result<EventId, Problem> {
-    let live = ready(&wall, &edit.topic).await?;
-    let id = publish(&wall, edit, Some(author), key).await?;
-    caught_up(&live, &id).await?;
-    let (is_there, mut superseded) = {
-        let projection = live.look();
-        (projection.has(post.position), projection.edits_of(post.position))
-    };
-    if !is_there {
-        // Its removal came in between, and knew nothing of this.
-        erase(&wall, vec![id.position]).await?;
+    let live = wall.projections.of(&edit.topic);
+    if !live.is_ready().await {
+        return Err(Live::unready());
+    }
+    if !live.look().has(post.position) {
         return Err(gone());
     }
-    superseded.retain(|edit| edit.position < id.position);
-    erase(&wall, positions(superseded)).await?;
-    Ok(id)
+    let id = publish(&wall, edit, Some(author), key).await?;
+    let condemned = condemned_at(&live, &id).await;
+    // Its removal came in between.
+    let is_late = condemned.contains(&id.position);
+    erase(&wall, condemned).await?;
+    if is_late { Err(gone()) } else { Ok(id) }
 }
 
-/// Tells that a post is gone; answers the edits that have to go with it.
+/// Tells that a post is gone; answers what has to go with it.
 async fn tell_gone(
     wall: &Wall,
     topic: Topic,
     post: &EventId,
     by: Option<Box<str>>,
 ) -> Result<Vec<Position>, Problem> {
-    let live = ready(wall, &topic).await?;
+    let live = wall.projections.of(&topic);
     let post_id = post.to_string();
     let key = IdempotencyKey { scope: REMOVALS.into(), key: post_id.as_str().into() };
     let removal = told(topic, REMOVE, &Removal { post: post_id });
     let id = publish(wall, removal, by, Some(key)).await?;
-    // Edits that come after it find that the post has gone.
-    caught_up(&live, &id).await?;
-    let edits = live.look().edits_of(post.position);
-    Ok(positions(edits))
+    Ok(condemned_at(&live, &id).await)
 }
 
-/// The wall's projection, once it is there: without it nobody knows what has to be erased.
-async fn ready(wall: &Wall, topic: &Topic) -> Result<Arc<Live>, Problem> {
-    let live = wall.projections.of(topic);
-    if live.is_ready().await { Ok(live) } else { Err(Live::unready()) }
-}
-
-async fn caught_up(live: &Live, id: &EventId) -> Result<(), Problem> {
-    if live.takes_in(id.position).await { Ok(()) } else { Err(Live::unready()) }
-}
-
-fn positions(ids: Vec<EventId>) -> Vec<Position> {
-    ids.into_iter().map(|id| id.position).collect()
+/// What is condemned once that event is taken in. A projection that takes too long erases it by itself later.
+async fn condemned_at(live: &Live, id: &EventId) -> Vec<Position> {
+    let condemned = live.once_at(id.position, Projection::condemned).await;
+    condemned.unwrap_or_else(|| {
+        tracing::warn!(%id, "the wall is still being read: what it leaves behind is erased once that is done");
+        Vec::new()
+    })
 }
 
 async fn erase(wall: &Wall, positions: Vec<Position>) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
 };
 use eventwall_log::{EventId, Position, Topic};
 use eventwall_server::{Client, Problem, decode, framed_page, html_page, not_found, start_problem};
@@ -87,6 +87,11 @@ pub(crate) async fn poster(State(wall): State<Arc<Wall>>, request: Parts) -> Res
 
 /// Whatever else is asked for.
 pub(crate) async fn nothing(State(wall): State<Arc<Wall>>, request: Parts) -> Response {
+    let path = request.uri.path();
+    let shorter = path.trim_end_matches('/');
+    if shorter.len() < path.len() && shorter.starts_with("/walls/") {
+        return Redirect::permanent(shorter).into_response();
+    }
     answered(&wall, Err(not_found(request.uri).await), &request.headers)
 }
 

@@ -1,6 +1,6 @@
 //! The fold of a wall's log. Pure: events go in, in the order of the log, each at most once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use eventwall_hub::Framed;
 use eventwall_log::{EventId, Position};
@@ -45,8 +45,11 @@ pub(crate) struct Projection {
     cursor: Option<String>,
     /// Positions of the posts, ascending.
     posts: Vec<u64>,
-    /// The ids of the edits of posts that were changed, by the posts' positions; the last one counts.
-    edits: HashMap<u64, Vec<String>>,
+    /// The ids of the last edits of posts that were changed, by the posts' positions.
+    edits: HashMap<u64, String>,
+    /// Positions of what nobody is to read any more and that is in the log as far as is known: posts that were removed,
+    /// their edits, and edits that others followed. Whoever comes by erases them.
+    condemned: BTreeSet<u64>,
 }
 
 impl Projection {
@@ -81,16 +84,25 @@ impl Projection {
         let gone = self.posts.partition_point(|position| *position < first.0);
         self.posts.drain(..gone);
         self.edits.retain(|position, _| *position >= first.0);
+        self.condemned = self.condemned.split_off(&first.0);
     }
 
     /// These are gone, posts or edits.
     pub(crate) fn erase(&mut self, positions: &[Position]) {
-        let is_gone = |position: u64| positions.iter().any(|gone| gone.0 == position);
-        self.posts.retain(|position| !is_gone(*position));
-        self.edits.retain(|post, _| !is_gone(*post));
-        for ids in self.edits.values_mut() {
-            ids.retain(|id| id.parse().is_ok_and(|id: EventId| !is_gone(id.position.0)));
+        for Position(position) in positions {
+            self.condemned.remove(position);
+            if let Ok(at) = self.posts.binary_search(position) {
+                self.posts.remove(at);
+                self.edits.remove(position);
+            } else if !self.edits.is_empty() {
+                self.edits.retain(|_, id| position_in(id) != Some(*position));
+            }
         }
+    }
+
+    /// What is to be erased.
+    pub(crate) fn condemned(&self) -> Vec<Position> {
+        self.condemned.iter().copied().map(Position).collect()
     }
 
     /// Whether a post is on the wall.
@@ -102,31 +114,39 @@ impl Projection {
         self.posts.is_empty()
     }
 
-    /// The edits of a post, oldest first.
-    pub(crate) fn edits_of(&self, position: Position) -> Vec<EventId> {
-        let ids = self.edits.get(&position.0).into_iter().flatten();
-        ids.filter_map(|id| id.parse().ok()).collect()
+    /// The last edit of a post.
+    pub(crate) fn edit_of(&self, position: Position) -> Option<EventId> {
+        self.edits.get(&position.0)?.parse().ok()
     }
 
     fn edit(&mut self, event: &Framed, data: &str) {
         let Ok(edit) = serde_json::from_str::<Edit>(data) else { return };
-        if let Some(position) = self.position_of(&edit.post) {
-            self.edits.entry(position).or_default().push(event.id().to_string());
+        match self.position_of(&edit.post) {
+            Some(post) => {
+                let before = self.edits.insert(post, event.id().to_string());
+                self.condemned.extend(before.as_deref().and_then(position_in));
+            }
+            // Its post was removed before it came.
+            None => drop(self.condemned.insert(event.position().0)),
         }
     }
 
     fn remove(&mut self, data: &str) {
         let Ok(removal) = serde_json::from_str::<Removal>(data) else { return };
         let Some(position) = self.position_of(&removal.post) else { return };
-        if let Ok(at) = self.posts.binary_search(&position) {
-            self.posts.remove(at);
-        }
-        // Its edits stay known until they are erased: whoever does that may have to try twice.
+        self.posts.retain(|post| *post != position);
+        let edit = self.edits.remove(&position);
+        self.condemned.insert(position);
+        self.condemned.extend(edit.as_deref().and_then(position_in));
     }
 
     /// Of a post that is on the wall.
     fn position_of(&self, id: &str) -> Option<u64> {
-        let position = id.parse::<EventId>().ok()?.position.0;
+        let position = position_in(id)?;
         self.posts.binary_search(&position).ok().map(|_| position)
     }
+}
+
+fn position_in(id: &str) -> Option<u64> {
+    id.parse().ok().map(|id: EventId| id.position.0)
 }

@@ -12,7 +12,7 @@ use eventwall_server::{App, Problem, hex};
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    sync::watch,
+    sync::{broadcast, watch},
     task::AbortHandle,
     time::{Duration, Instant, sleep},
 };
@@ -32,6 +32,8 @@ const CHECKPOINT_EVERY: usize = 10_000;
 const MAX_CHECKPOINT: usize = 900 << 10;
 /// Between looks at what the log still has.
 const TRIM_EVERY: Duration = Duration::from_secs(5);
+/// So long what is condemned may stay until the follower erases it.
+const LENIENCE: Duration = Duration::from_secs(5);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// So long a reader waits for a projection that is only being made.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -95,18 +97,30 @@ impl Live {
 
     /// Whether it has taken that in, or does so in time.
     pub(crate) async fn has_reached(&self, position: Position) -> bool {
-        self.has_reached_within(position, LAG).await
-    }
-
-    /// As [`Live::has_reached`], for who cannot do without.
-    pub(crate) async fn takes_in(&self, position: Position) -> bool {
-        self.has_reached_within(position, PATIENCE).await
-    }
-
-    async fn has_reached_within(&self, position: Position, patience: Duration) -> bool {
         let mut ready = self.ready.subscribe();
         let there = |ready: &Option<Position>| ready.is_some_and(|ready| ready >= position);
-        matches!(tokio::time::timeout(patience, ready.wait_for(there)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(LAG, ready.wait_for(there)).await, Ok(Ok(_)))
+    }
+
+    /// What `look` sees once all up to there is taken in; nothing, if that takes too long.
+    pub(crate) async fn once_at<T>(
+        &self,
+        position: Position,
+        look: impl Fn(&Projection) -> T,
+    ) -> Option<T> {
+        let mut ready = self.ready.subscribe();
+        let there = |ready: &Option<Position>| ready.is_some_and(|ready| ready >= position);
+        let seen = async {
+            loop {
+                ready.wait_for(there).await.ok()?;
+                let projection = self.look();
+                // It may have begun anew in between.
+                if there(&self.ready.borrow()) {
+                    return Some(look(&projection));
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.ok().flatten()
     }
 
     /// What is said while it is not there.
@@ -176,22 +190,16 @@ impl Follower {
             *self.live.look() = kept;
         }
         let mut since_checkpoint = 0;
-        let mut trimmed = None;
+        let (mut trimmed, mut condemned) = (None, None);
         while self.live.looked_at().elapsed() < IDLE {
-            let step = tokio::select! {
-                step = self.step(&mut trimmed) => step,
-                erased = erasures.recv() => {
-                    self.erase(erased.ok());
-                    continue;
-                }
-            };
-            match step {
+            match self.step(&mut trimmed, &mut erasures).await {
                 Ok(events) => since_checkpoint += events,
                 Err(error) => {
                     tracing::warn!(wall = %self.topic, %error, "the wall cannot be read; it is tried again");
                     sleep(AFTER_FAILURE).await;
                 }
             }
+            self.carry_out(&mut condemned).await;
             if since_checkpoint >= CHECKPOINT_EVERY && self.live.is_ready_now() {
                 self.keep().await;
                 since_checkpoint = 0;
@@ -202,19 +210,56 @@ impl Follower {
         }
     }
 
-    /// Nothing is left, if more was erased than was told.
-    fn erase(&self, erased: Option<Arc<[Position]>>) {
-        let Some(erased) = erased else { return self.begin_anew() };
-        self.live.look().erase(&erased);
+    /// A step, while erasures are heard. What of them it had read before comes after them: so they hold once more.
+    async fn step(
+        &self,
+        trimmed: &mut Option<Instant>,
+        erasures: &mut broadcast::Receiver<Arc<[Position]>>,
+    ) -> Result<usize, StartError> {
+        let mut heard = Vec::new();
+        let mut folding = std::pin::pin!(self.fold(trimmed));
+        let events = loop {
+            tokio::select! {
+                events = &mut folding => break events,
+                erased = erasures.recv() => {
+                    let Ok(erased) = erased else {
+                        self.begin_anew();
+                        return Ok(0);
+                    };
+                    self.live.look().erase(&erased);
+                    heard.extend_from_slice(&erased);
+                }
+            }
+        };
+        self.live.look().erase(&heard);
+        events
+    }
+
+    /// Erases what should be gone for a while by now: whoever was to do it has come to an end, or could not.
+    async fn carry_out(&self, since: &mut Option<Instant>) {
+        let condemned = self.live.look().condemned();
+        if condemned.is_empty() || !self.live.is_ready_now() {
+            *since = None;
+            return;
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() < LENIENCE {
+            return;
+        }
+        *since = None;
+        if let Err(error) = self.app.hub.erase(condemned).await {
+            tracing::warn!(wall = %self.topic, %error, "what was taken from the wall could not be erased; it is tried again");
+        }
     }
 
     fn begin_anew(&self) {
-        *self.live.look() = Projection::default();
+        let mut projection = self.live.look();
+        *projection = Projection::default();
+        // Under the lock: whoever finds it ready finds all of it.
         self.live.ready.send_replace(None);
     }
 
     /// Folds what came; answers how many events.
-    async fn step(&self, trimmed: &mut Option<Instant>) -> Result<usize, StartError> {
+    async fn fold(&self, trimmed: &mut Option<Instant>) -> Result<usize, StartError> {
         let filter = Filter::topics([self.topic.clone()]);
         let cursor = self.live.look().cursor();
         let start = cursor.clone().map_or(Start::Since(0), Start::After);

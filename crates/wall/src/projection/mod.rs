@@ -5,9 +5,11 @@
 mod fold;
 mod follow;
 mod page;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
-    fold::{EDIT, Edit, REMOVE, Removal},
+    fold::{EDIT, Edit, Projection, REMOVE, Removal},
     follow::{Live, Projections},
     page::{Slip, read_one, read_page},
 };

@@ -113,7 +113,7 @@ async fn revise(
     live: &Live,
     entry: &mut Entry,
 ) -> Result<(), StartError> {
-    let Some(edit) = live.look().edits_of(entry.id.position).pop() else { return Ok(()) };
+    let Some(edit) = live.look().edit_of(entry.id.position) else { return Ok(()) };
     let found = read_one(hub, filter.clone(), &edit).await?;
     if let Some(edit) = found.and_then(|event| serde_json::from_str(&event.record().data).ok()) {
         turn_into(entry, &edit);
