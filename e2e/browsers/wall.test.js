@@ -296,7 +296,7 @@ for (const name of BROWSERS) {
     assert.match((await wall.text("#connection-word")) ?? "", /reconnecting/);
     await wall.submit({ msg: "first" });
     await wall.submit({ msg: "second" });
-    await untilEqual(() => wall.pending(), ["waiting first", "sending second"]);
+    await untilEqual(() => wall.pending(), ["waiting first", "waiting second"]);
     await wall.fill("msg", "not done yet");
     // Nor does a reload lose any of it; the page itself cannot be had without its server.
     await server.restart();

@@ -48,8 +48,9 @@ export class Outbox {
   /** @param {DraftKind} kind @param {Draft} draft */
   add(kind, draft) {
     const at = new Date().toISOString();
+    const waits = [...this.#parcels.values()].some(({ stage }) => stage === "waiting");
     /** @type {Parcel} */
-    const parcel = { key: newKey(), kind, draft, at, stage: "sending" };
+    const parcel = { key: newKey(), kind, draft, at, stage: waits ? "waiting" : "sending" };
     this.#parcels.set(parcel.key, parcel);
     keep(parcel);
     this.#changed();
@@ -93,6 +94,7 @@ export class Outbox {
     // Another tab may have sent it, or its writer taken it back there.
     if (wasKept(parcel) && !isKept(key)) return this.discard(key);
     if (Date.now() - Date.parse(parcel.at) > KNOWN_FOR) return this.#giveUp(parcel);
+    parcel.stage = "sending";
     const headers = { "Content-Type": "application/json", Accept: "application/json", "Idempotency-Key": key };
     const body = JSON.stringify({ kind, ...draft });
     const answer = await ask(postsUrl, { method: "POST", headers, body }).catch(() => undefined);

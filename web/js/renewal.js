@@ -28,6 +28,8 @@ export class Renewal {
   }
 
   #look() {
-    if (this.#due && this.#live && !this.#hold.on) this.#load();
+    if (!this.#due || !this.#live || this.#hold.on) return;
+    this.#due = false;
+    this.#load();
   }
 }

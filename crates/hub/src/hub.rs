@@ -99,7 +99,9 @@ pub(crate) struct Shared {
 }
 
 /// Erasures that a reader of [`Hub::erasures`] may be behind.
-const ERASURES: usize = 4096;
+const ERASURES: usize = 1024;
+/// Events that one erasure of the log names.
+const ERASED_AT_ONCE: usize = 1_000;
 
 /// How often events that are too old leave the window.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -166,8 +168,10 @@ impl Hub {
     /// # Errors
     /// As [`Log::erase`].
     pub async fn erase(&self, positions: Vec<Position>) -> Result<(), AppendError> {
-        let at = self.shared.log.erase(positions).await?;
-        self.shared.caught_up_with(at).await;
+        for some in positions.chunks(ERASED_AT_ONCE) {
+            let at = self.shared.log.erase(some.to_vec()).await?;
+            self.shared.caught_up_with(at).await;
+        }
         Ok(())
     }
 

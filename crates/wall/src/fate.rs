@@ -86,7 +86,7 @@ async fn refuse_part(wall: &Wall, topic: &Topic, edit: &str) -> Result<(), Probl
     let Ok(Edit { post, .. }) = serde_json::from_str(edit) else { return Ok(()) };
     let live = wall.projections.of(topic);
     let Ok(id) = post.parse::<EventId>() else { return Ok(()) };
-    if live.is_ready().await && live.look().has(id.position) {
+    if live.once_at(id.position, |wall| wall.has(id.position)).await == Some(true) {
         let detail = format!("this is what {post} was changed into: erase {post}, and it goes too");
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
@@ -101,18 +101,21 @@ async fn change(
     (author, key): (Box<str>, Option<IdempotencyKey>),
 ) -> Result<EventId, Problem> {
     let live = wall.projections.of(&edit.topic);
-    if !live.is_ready().await {
-        return Err(Live::unready());
-    }
-    if !live.look().has(post.position) {
+    // It may just have been posted.
+    let has = live.once_at(post.position, |wall| wall.has(post.position)).await;
+    if !has.ok_or_else(Live::unready)? {
         return Err(gone());
     }
     let id = publish(&wall, edit, Some(author), key).await?;
-    let condemned = condemned_at(&live, &id).await;
-    // Its removal came in between.
-    let is_late = condemned.contains(&id.position);
-    erase(&wall, condemned).await?;
-    if is_late { Err(gone()) } else { Ok(id) }
+    let look = |wall: &Projection| (wall.has(post.position), wall.condemned_of(post.position));
+    let seen = live.once_at(id.position, look).await;
+    let (is_there, condemned) = seen.unwrap_or_else(|| (true, late(&id)));
+    if let Err(problem) = erase(&wall, condemned).await {
+        // It is told and shown all the same; the follower tries again.
+        tracing::warn!(post = %post, detail = problem.detail(), "what a post was before could not be erased yet");
+    }
+    // Else its removal came in between.
+    if is_there { Ok(id) } else { Err(gone()) }
 }
 
 /// Tells that a post is gone; answers what has to go with it.
@@ -127,16 +130,14 @@ async fn tell_gone(
     let key = IdempotencyKey { scope: REMOVALS.into(), key: post_id.as_str().into() };
     let removal = told(topic, REMOVE, &Removal { post: post_id });
     let id = publish(wall, removal, by, Some(key)).await?;
-    Ok(condemned_at(&live, &id).await)
+    let condemned = live.once_at(id.position, |wall| wall.condemned_of(post.position)).await;
+    Ok(condemned.unwrap_or_else(|| late(&id)))
 }
 
-/// What is condemned once that event is taken in. A projection that takes too long erases it by itself later.
-async fn condemned_at(live: &Live, id: &EventId) -> Vec<Position> {
-    let condemned = live.once_at(id.position, Projection::condemned).await;
-    condemned.unwrap_or_else(|| {
-        tracing::warn!(%id, "the wall is still being read: what it leaves behind is erased once that is done");
-        Vec::new()
-    })
+/// A projection that takes too long erases by itself what has to be.
+fn late(id: &EventId) -> Vec<Position> {
+    tracing::warn!(%id, "the wall is still being read: what this leaves behind is erased once that is done");
+    Vec::new()
 }
 
 async fn erase(wall: &Wall, positions: Vec<Position>) -> Result<(), Problem> {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use eventwall_log::{EventId, Position, Topic};
-use eventwall_server::{Client, Problem, decode, framed_page, html_page, not_found, start_problem};
+use eventwall_server::{Client, Problem, decode, framed_page, html_page, not_found};
 use http::{Extensions, HeaderName, header, request::Parts};
 use minijinja::{Value, context};
 use serde_json::json;
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::{
     LOBBY, Wall,
     code::svg,
-    projection::{Live, Slip, read_page},
+    projection::{Live, Projection, Slip, read_page},
     topic_of,
     view::{Asked, answered, framed},
     visitor::Visitor,
@@ -131,12 +131,15 @@ pub(crate) async fn posts(
     wall.app.settings().access.check_read(&topic)?;
     let (before, count) = range(&request)?;
     let live = wall.projections.of(&topic);
-    if before.is_some() && !live.is_ready().await {
-        return Err(Live::unready());
+    if let Some(before) = &before {
+        // What lies before it may just have been posted. One of another log lies anywhere.
+        let known = before.position <= wall.app.hub.log().end();
+        let position = if known { before.position } else { Position(0) };
+        live.once_at(position, |_| ()).await.ok_or_else(Live::unready)?;
     }
-    let slip =
-        read_page(&wall.app.hub, &topic, &live, before, count).await.map_err(start_problem)?;
-    let counts = live.is_ready_soon().await.then(|| live.look().counts());
+    let slip = read_page(&wall.app.hub, &topic, &live, before, count).await?;
+    live.is_ready_soon().await;
+    let counts = live.seen(Projection::counts);
     let answer = json!({ "events": slip.events, "oldest": slip.oldest, "cursor": slip.cursor, "more": slip.more, "gap": slip.gap, "counts": counts });
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((head, answer.to_string()).into_response())
@@ -163,8 +166,7 @@ fn range(request: &Parts) -> Result<(Option<EventId>, usize), Problem> {
 
 async fn newest(asked: &Asked<'_>, count: usize) -> Result<Slip, Problem> {
     let live = asked.wall.projections.of(asked.topic);
-    let page = read_page(&asked.wall.app.hub, asked.topic, &live, None, count).await;
-    page.map_err(start_problem)
+    read_page(&asked.wall.app.hub, asked.topic, &live, None, count).await
 }
 
 impl Asked<'_> {
@@ -175,7 +177,7 @@ impl Asked<'_> {
         if !live.is_ready_soon().await || !live.has_reached(newest).await {
             return context! {};
         }
-        let counts = live.look().counts();
+        let Some(counts) = live.seen(Projection::counts) else { return context! {} };
         context! { posts => counts.posts, upto => counts.upto, counts => self.count("counts", counts.posts) }
     }
 

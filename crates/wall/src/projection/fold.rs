@@ -1,6 +1,6 @@
 //! The fold of a wall's log. Pure: events go in, in the order of the log, each at most once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use eventwall_hub::Framed;
 use eventwall_log::{EventId, Position};
@@ -47,9 +47,11 @@ pub(crate) struct Projection {
     posts: Vec<u64>,
     /// The ids of the last edits of posts that were changed, by the posts' positions.
     edits: HashMap<u64, String>,
-    /// Positions of what nobody is to read any more and that is in the log as far as is known: posts that were removed,
-    /// their edits, and edits that others followed. Whoever comes by erases them.
-    condemned: BTreeSet<u64>,
+    /// The posts' positions by those of their last edits.
+    edited: HashMap<u64, u64>,
+    /// What nobody is to read any more and that is in the log as far as is known: posts that were removed, their edits, and
+    /// edits that others followed; by their positions, with the post's. Whoever comes by erases them.
+    condemned: BTreeMap<u64, u64>,
 }
 
 impl Projection {
@@ -83,7 +85,8 @@ impl Projection {
     pub(crate) fn forget_before(&mut self, first: Position) {
         let gone = self.posts.partition_point(|position| *position < first.0);
         self.posts.drain(..gone);
-        self.edits.retain(|position, _| *position >= first.0);
+        self.edits.retain(|post, _| *post >= first.0);
+        self.edited.retain(|_, post| *post >= first.0);
         self.condemned = self.condemned.split_off(&first.0);
     }
 
@@ -91,18 +94,26 @@ impl Projection {
     pub(crate) fn erase(&mut self, positions: &[Position]) {
         for Position(position) in positions {
             self.condemned.remove(position);
+            if let Some(post) = self.edited.remove(position) {
+                self.edits.remove(&post);
+            }
             if let Ok(at) = self.posts.binary_search(position) {
                 self.posts.remove(at);
-                self.edits.remove(position);
-            } else if !self.edits.is_empty() {
-                self.edits.retain(|_, id| position_in(id) != Some(*position));
+                // Whoever erased it may not have known of its edit.
+                self.condemn_edit(*position);
             }
         }
     }
 
-    /// What is to be erased.
-    pub(crate) fn condemned(&self) -> Vec<Position> {
-        self.condemned.iter().copied().map(Position).collect()
+    /// What is to be erased, or some of it.
+    pub(crate) fn condemned(&self, most: usize) -> Vec<Position> {
+        self.condemned.keys().take(most).copied().map(Position).collect()
+    }
+
+    /// What of a post is to be erased.
+    pub(crate) fn condemned_of(&self, post: Position) -> Vec<Position> {
+        let own = self.condemned.iter().filter(|(_, of)| **of == post.0);
+        own.map(|(position, _)| Position(*position)).collect()
     }
 
     /// Whether a post is on the wall.
@@ -121,29 +132,30 @@ impl Projection {
 
     fn edit(&mut self, event: &Framed, data: &str) {
         let Ok(edit) = serde_json::from_str::<Edit>(data) else { return };
-        match self.position_of(&edit.post) {
-            Some(post) => {
-                let before = self.edits.insert(post, event.id().to_string());
-                self.condemned.extend(before.as_deref().and_then(position_in));
-            }
+        let Some(post) = position_in(&edit.post) else { return };
+        if self.has(Position(post)) {
+            self.condemn_edit(post);
+            self.edits.insert(post, event.id().to_string());
+            self.edited.insert(event.position().0, post);
+        } else {
             // Its post was removed before it came.
-            None => drop(self.condemned.insert(event.position().0)),
+            self.condemned.insert(event.position().0, post);
         }
     }
 
     fn remove(&mut self, data: &str) {
         let Ok(removal) = serde_json::from_str::<Removal>(data) else { return };
-        let Some(position) = self.position_of(&removal.post) else { return };
-        self.posts.retain(|post| *post != position);
-        let edit = self.edits.remove(&position);
-        self.condemned.insert(position);
-        self.condemned.extend(edit.as_deref().and_then(position_in));
+        let Some(post) = position_in(&removal.post) else { return };
+        let Ok(at) = self.posts.binary_search(&post) else { return };
+        self.posts.remove(at);
+        self.condemned.insert(post, post);
+        self.condemn_edit(post);
     }
 
-    /// Of a post that is on the wall.
-    fn position_of(&self, id: &str) -> Option<u64> {
-        let position = position_in(id)?;
-        self.posts.binary_search(&position).ok().map(|_| position)
+    fn condemn_edit(&mut self, post: u64) {
+        let Some(edit) = self.edits.remove(&post).as_deref().and_then(position_in) else { return };
+        self.edited.remove(&edit);
+        self.condemned.insert(edit, post);
     }
 }
 

@@ -34,6 +34,8 @@ const MAX_CHECKPOINT: usize = 900 << 10;
 const TRIM_EVERY: Duration = Duration::from_secs(5);
 /// So long what is condemned may stay until the follower erases it.
 const LENIENCE: Duration = Duration::from_secs(5);
+/// So much of it at once.
+const AT_ONCE: usize = 1_000;
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// So long a reader waits for a projection that is only being made.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -85,14 +87,11 @@ impl Live {
         self.projection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is there, or came in time.
-    pub(crate) async fn is_ready(&self) -> bool {
-        self.is_ready_within(PATIENCE).await
-    }
-
-    /// As [`Live::is_ready`], for who has something to show without it.
+    /// Whether it is there, or comes sooner than whoever has something to show without it would wait for.
     pub(crate) async fn is_ready_soon(&self) -> bool {
-        self.is_ready_within(SOON).await
+        let mut ready = self.ready.subscribe();
+        let came = tokio::time::timeout(SOON, ready.wait_for(Option::is_some)).await;
+        matches!(came, Ok(Ok(_)))
     }
 
     /// Whether it has taken that in, or does so in time.
@@ -102,6 +101,11 @@ impl Live {
         matches!(tokio::time::timeout(LAG, ready.wait_for(there)).await, Ok(Ok(_)))
     }
 
+    /// What `look` sees, if it is there: it may have begun anew since somebody waited for it.
+    pub(crate) fn seen<T>(&self, look: impl FnOnce(&Projection) -> T) -> Option<T> {
+        self.seen_at(Position(0), look)
+    }
+
     /// What `look` sees once all up to there is taken in; nothing, if that takes too long.
     pub(crate) async fn once_at<T>(
         &self,
@@ -109,18 +113,22 @@ impl Live {
         look: impl Fn(&Projection) -> T,
     ) -> Option<T> {
         let mut ready = self.ready.subscribe();
-        let there = |ready: &Option<Position>| ready.is_some_and(|ready| ready >= position);
         let seen = async {
             loop {
-                ready.wait_for(there).await.ok()?;
-                let projection = self.look();
-                // It may have begun anew in between.
-                if there(&self.ready.borrow()) {
-                    return Some(look(&projection));
+                ready.wait_for(|ready| ready.is_some_and(|ready| ready >= position)).await.ok()?;
+                if let Some(seen) = self.seen_at(position, &look) {
+                    return Some(seen);
                 }
             }
         };
         tokio::time::timeout(PATIENCE, seen).await.ok().flatten()
+    }
+
+    fn seen_at<T>(&self, position: Position, look: impl FnOnce(&Projection) -> T) -> Option<T> {
+        let projection = self.look();
+        // Under the lock, where it is changed.
+        let is_there = self.ready.borrow().is_some_and(|ready| ready >= position);
+        is_there.then(|| look(&projection))
     }
 
     /// What is said while it is not there.
@@ -129,13 +137,7 @@ impl Live {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1)
     }
 
-    async fn is_ready_within(&self, patience: Duration) -> bool {
-        let mut ready = self.ready.subscribe();
-        let came = tokio::time::timeout(patience, ready.wait_for(Option::is_some)).await;
-        matches!(came, Ok(Ok(_)))
-    }
-
-    /// As [`Live::is_ready`], without a wait.
+    /// Whether it is there.
     pub(crate) fn is_ready_now(&self) -> bool {
         self.ready.borrow().is_some()
     }
@@ -217,6 +219,7 @@ impl Follower {
         erasures: &mut broadcast::Receiver<Arc<[Position]>>,
     ) -> Result<usize, StartError> {
         let mut heard = Vec::new();
+        let begun = self.live.look().cursor().map(|cursor| cursor.position);
         let mut folding = std::pin::pin!(self.fold(trimmed));
         let events = loop {
             tokio::select! {
@@ -227,7 +230,7 @@ impl Follower {
                         return Ok(0);
                     };
                     self.live.look().erase(&erased);
-                    heard.extend_from_slice(&erased);
+                    heard.extend(erased.iter().filter(|position| Some(**position) > begun));
                 }
             }
         };
@@ -237,7 +240,7 @@ impl Follower {
 
     /// Erases what should be gone for a while by now: whoever was to do it has come to an end, or could not.
     async fn carry_out(&self, since: &mut Option<Instant>) {
-        let condemned = self.live.look().condemned();
+        let condemned = self.live.look().condemned(AT_ONCE);
         if condemned.is_empty() || !self.live.is_ready_now() {
             *since = None;
             return;

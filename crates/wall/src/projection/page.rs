@@ -7,6 +7,7 @@ use std::{
 
 use eventwall_hub::{EventPage, Framed, Gap, Hub, PageLimit, Start, StartError};
 use eventwall_log::{EventId, Filter, Topic};
+use eventwall_server::{Problem, start_problem};
 use serde::Serialize;
 
 use super::{
@@ -40,14 +41,14 @@ pub(crate) struct Slip {
 /// knows what became of them; of the newest, the page has seen it all.
 ///
 /// # Errors
-/// If the log cannot be read.
+/// If the log cannot be read, or of older posts nothing is known just now.
 pub(crate) async fn read_page(
     hub: &Hub,
     topic: &Topic,
     live: &Live,
     before: Option<EventId>,
     count: usize,
-) -> Result<Slip, StartError> {
+) -> Result<Slip, Problem> {
     let filter = Filter::topics([topic.clone()]);
     let count = count.min(hub.max_start_events());
     let is_newest = before.is_none();
@@ -56,7 +57,7 @@ pub(crate) async fn read_page(
     let mut fates = Fates::default();
     let mut upto = before;
     for read in 0..MAX_READS {
-        let page = older(hub, &filter, upto.as_ref(), count).await?;
+        let page = older(hub, &filter, upto.as_ref(), count).await.map_err(start_problem)?;
         if read == 0 {
             slip.cursor = page.cursor.to_string();
             slip.gap = page.gap;
@@ -67,8 +68,8 @@ pub(crate) async fn read_page(
         let mut posts = fates.take(&page.events);
         if !is_newest {
             // What came of these may lie behind: only the projection knows.
-            let projection = live.look();
-            posts.retain(|entry| projection.has(entry.id.position));
+            let known = live.seen(|wall| posts.retain(|entry| wall.has(entry.id.position)));
+            known.ok_or_else(Live::unready)?;
         }
         posts.append(&mut slip.events);
         slip.events = posts;
@@ -107,14 +108,10 @@ impl Slip {
 }
 
 /// Makes an entry what its last edit says.
-async fn revise(
-    hub: &Hub,
-    filter: &Filter,
-    live: &Live,
-    entry: &mut Entry,
-) -> Result<(), StartError> {
-    let Some(edit) = live.look().edit_of(entry.id.position) else { return Ok(()) };
-    let found = read_one(hub, filter.clone(), &edit).await?;
+async fn revise(hub: &Hub, filter: &Filter, live: &Live, entry: &mut Entry) -> Result<(), Problem> {
+    let edit = live.seen(|wall| wall.edit_of(entry.id.position)).ok_or_else(Live::unready)?;
+    let Some(edit) = edit else { return Ok(()) };
+    let found = read_one(hub, filter.clone(), &edit).await.map_err(start_problem)?;
     if let Some(edit) = found.and_then(|event| serde_json::from_str(&event.record().data).ok()) {
         turn_into(entry, &edit);
     }

@@ -9,7 +9,7 @@ use eventwall_log::{
 use eventwall_server::{App, Settings};
 use tokio::time::{Duration, timeout};
 
-use super::{EDIT, Edit, Projections, REMOVE, Removal};
+use super::{EDIT, Edit, Projection, Projections, REMOVE, Removal};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -76,13 +76,13 @@ async fn what_somebody_left_half_done_is_carried_out() {
     let late = ground.edit(&gone, "too late").await;
     assert_eq!(ground.log().await.len(), 7);
     let live = ground.projections.of(&ground.topic);
-    assert!(live.is_ready().await);
-    let condemned = live.look().condemned();
+    live.once_at(Position(0), |_| ()).await.unwrap();
+    let condemned = live.look().condemned(10);
     assert!(condemned.contains(&superseded.position) && condemned.contains(&late.position));
     assert_eq!(condemned.len(), 4, "{condemned:?}");
     ground.until_log_is(&[&kept, &last, &removal]).await;
     let left = async {
-        while !live.look().condemned().is_empty() {
+        while !live.look().condemned(1).is_empty() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -91,11 +91,32 @@ async fn what_somebody_left_half_done_is_carried_out() {
 }
 
 #[tokio::test]
+async fn the_edit_of_a_post_that_is_erased_before_its_removal_is_folded_goes_too() {
+    let ground = Ground::new();
+    let live = ground.projections.of(&ground.topic);
+    let post = ground.post("first words").await;
+    let edit = ground.edit(&post, "second words").await;
+    let last = live.once_at(edit.position, |wall| wall.edit_of(post.position)).await;
+    assert_eq!(last, Some(Some(edit.clone())));
+    ground.app.hub.erase(vec![post.position]).await.unwrap();
+    let removal = ground.remove(&post).await;
+    live.once_at(removal.position, |_| ()).await.unwrap();
+    // The erasure and the removal are heard in any order.
+    let look = |wall: &Projection| (wall.condemned_of(post.position), wall.has(post.position));
+    let same = async {
+        while live.seen(look) != Some((vec![edit.position], false)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(DEADLINE, same).await.is_ok(), "{:?}", live.seen(look));
+}
+
+#[tokio::test]
 async fn erasures_of_others_do_not_keep_it_from_going_on() {
     let ground = Ground::new();
     let other: Topic = "other".parse().unwrap();
     let live = ground.projections.of(&ground.topic);
-    assert!(live.is_ready().await);
+    live.once_at(Position(0), |_| ()).await.unwrap();
     let hub = ground.app.clone();
     let elsewhere = ground.publish(&other, None, "x".into()).await.position;
     let flood = tokio::spawn(async move {
