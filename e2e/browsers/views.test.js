@@ -153,7 +153,10 @@ for (const name of BROWSERS) {
       await server.publish(TOPIC, last);
       await page.goto(`${server.origin}/walls/lobby${view}`);
       await until("the posts", async () => (await texts()).includes(last) && (await page.$("#hold:not([hidden])")));
+      // The button stands beside words that change until then, and would be missed.
+      await until("a line", async () => !(await page.$("#connection:not([data-state=live])")));
       await page.click("#hold");
+      assert.ok(await page.$('#hold[aria-pressed="true"]'), `${view} is pressed`);
       assert.deepEqual(await violations(page), [], view);
       const [one, two] = [await author.post("one"), await author.post("two")];
       await author.post("three");

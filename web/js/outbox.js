@@ -101,18 +101,16 @@ export class Outbox {
     if (!this.#parcels.has(key)) return;
     // An answer that is no answer of a wall's is of a network that wants something else first.
     const id = answer?.status === 201 && isRecord(answer.body) && answer.body.id;
-    if (!answer || (answer.ok && !id) || LATER.has(answer.status)) return this.#wait(parcel);
+    if (!answer || (answer.ok && !id) || LATER.has(answer.status)) return this.#wait();
     this.#backoff.reset();
     if (id) this.#arrive(parcel, String(id), answer.body);
     else if (this.#hooks.onRefused(parcel, answer)) this.discard(key);
     else this.#changed();
   }
 
-  /** @param {Parcel} parcel */
-  async #wait(parcel) {
+  async #wait() {
     // Those behind it wait, too.
-    for (const other of this.#parcels.values()) if (other.stage === "sending") other.stage = "waiting";
-    parcel.stage = "waiting";
+    for (const each of this.#parcels.values()) if (each.stage === "sending") each.stage = "waiting";
     this.#changed();
     this.#awake = new AbortController();
     await nap(this.#backoff.next(), this.#awake.signal);

@@ -167,7 +167,9 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Log::erase`].
-    pub async fn erase(&self, positions: Vec<Position>) -> Result<(), AppendError> {
+    pub async fn erase(&self, mut positions: Vec<Position>) -> Result<(), AppendError> {
+        positions.sort_unstable();
+        positions.dedup();
         for some in positions.chunks(ERASED_AT_ONCE) {
             let at = self.shared.log.erase(some.to_vec()).await?;
             self.shared.caught_up_with(at).await;

@@ -51,9 +51,7 @@ pub(crate) async fn erase(State(app): State<Arc<App>>, uri: Uri) -> Result<Statu
             Some(BeforeErasing(prepare)) => prepare(event).await?,
             None => Vec::new(),
         };
-        if !gone.contains(&position) {
-            gone.push(position);
-        }
+        gone.push(position);
         app.hub.erase(gone).await.map_err(|error| append_problem(&error))
     });
     erased.await?;

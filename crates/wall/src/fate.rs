@@ -52,9 +52,7 @@ pub(crate) async fn remove(
     let begun = wall.app.begun.clone();
     let removed = begun.to_the_end(async move {
         let mut gone = tell_gone(&wall, topic, &post, Some(author)).await?;
-        if !gone.contains(&post.position) {
-            gone.push(post.position);
-        }
+        gone.push(post.position);
         erase(&wall, gone).await
     });
     removed.await?;
@@ -109,7 +107,10 @@ async fn change(
     let id = publish(&wall, edit, Some(author), key).await?;
     let look = |wall: &Projection| (wall.has(post.position), wall.condemned_of(post.position));
     let seen = live.once_at(id.position, look).await;
-    let (is_there, condemned) = seen.unwrap_or_else(|| (true, late(&id)));
+    let (is_there, condemned) = seen.unwrap_or_else(|| {
+        warn_of_late(&id);
+        (true, Vec::new())
+    });
     if let Err(problem) = erase(&wall, condemned).await {
         // It is told and shown all the same; the follower tries again.
         tracing::warn!(post = %post, detail = problem.detail(), "what a post was before could not be erased yet");
@@ -118,7 +119,7 @@ async fn change(
     if is_there { Ok(id) } else { Err(gone()) }
 }
 
-/// Tells that a post is gone; answers what has to go with it.
+/// Tells that a post is gone; answers what has to leave the log with it.
 async fn tell_gone(
     wall: &Wall,
     topic: Topic,
@@ -131,19 +132,18 @@ async fn tell_gone(
     let removal = told(topic, REMOVE, &Removal { post: post_id });
     let id = publish(wall, removal, by, Some(key)).await?;
     let condemned = live.once_at(id.position, |wall| wall.condemned_of(post.position)).await;
-    Ok(condemned.unwrap_or_else(|| late(&id)))
+    Ok(condemned.unwrap_or_else(|| {
+        warn_of_late(&id);
+        Vec::new()
+    }))
 }
 
-/// A projection that takes too long erases by itself what has to be.
-fn late(id: &EventId) -> Vec<Position> {
+/// A projection that takes too long erases by itself what else has to be.
+fn warn_of_late(id: &EventId) {
     tracing::warn!(%id, "the wall is still being read: what this leaves behind is erased once that is done");
-    Vec::new()
 }
 
 async fn erase(wall: &Wall, positions: Vec<Position>) -> Result<(), Problem> {
-    if positions.is_empty() {
-        return Ok(());
-    }
     wall.app.hub.erase(positions).await.map_err(|error| append_problem(&error))
 }
 

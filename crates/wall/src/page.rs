@@ -174,10 +174,11 @@ impl Asked<'_> {
     async fn counts(&self, slip: &Slip) -> Value {
         let live = self.wall.projections.of(self.topic);
         let newest = slip.events.last().map_or(Position(0), |entry| entry.id.position);
-        if !live.is_ready_soon().await || !live.has_reached(newest).await {
+        if !live.is_ready_soon().await {
             return context! {};
         }
-        let Some(counts) = live.seen(Projection::counts) else { return context! {} };
+        let counts = live.soon_at(newest, Projection::counts).await;
+        let Some(counts) = counts else { return context! {} };
         context! { posts => counts.posts, upto => counts.upto, counts => self.count("counts", counts.posts) }
     }
 

@@ -11,8 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{LOBBY, Wall, projection::Slip, topic_of, visitor::Visitor, words::Language};
 
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("frame.html", include_str!("../../../web/pages/frame.html")),
+    ("hold.html", include_str!("../../../web/pages/hold.html")),
     ("post.html", include_str!("../../../web/pages/post.html")),
     ("wall.html", include_str!("../../../web/pages/wall.html")),
     ("screen.html", include_str!("../../../web/pages/screen.html")),

@@ -83,7 +83,7 @@ impl Live {
         self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn look(&self) -> MutexGuard<'_, Projection> {
+    pub(super) fn look(&self) -> MutexGuard<'_, Projection> {
         self.projection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,13 +92,6 @@ impl Live {
         let mut ready = self.ready.subscribe();
         let came = tokio::time::timeout(SOON, ready.wait_for(Option::is_some)).await;
         matches!(came, Ok(Ok(_)))
-    }
-
-    /// Whether it has taken that in, or does so in time.
-    pub(crate) async fn has_reached(&self, position: Position) -> bool {
-        let mut ready = self.ready.subscribe();
-        let there = |ready: &Option<Position>| ready.is_some_and(|ready| ready >= position);
-        matches!(tokio::time::timeout(LAG, ready.wait_for(there)).await, Ok(Ok(_)))
     }
 
     /// What `look` sees, if it is there: it may have begun anew since somebody waited for it.
@@ -112,6 +105,24 @@ impl Live {
         position: Position,
         look: impl Fn(&Projection) -> T,
     ) -> Option<T> {
+        self.once_at_within(PATIENCE, position, look).await
+    }
+
+    /// As [`Live::once_at`], for who has something to show without it.
+    pub(crate) async fn soon_at<T>(
+        &self,
+        position: Position,
+        look: impl Fn(&Projection) -> T,
+    ) -> Option<T> {
+        self.once_at_within(LAG, position, look).await
+    }
+
+    async fn once_at_within<T>(
+        &self,
+        patience: Duration,
+        position: Position,
+        look: impl Fn(&Projection) -> T,
+    ) -> Option<T> {
         let mut ready = self.ready.subscribe();
         let seen = async {
             loop {
@@ -121,7 +132,7 @@ impl Live {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, seen).await.ok().flatten()
+        tokio::time::timeout(patience, seen).await.ok().flatten()
     }
 
     fn seen_at<T>(&self, position: Position, look: impl FnOnce(&Projection) -> T) -> Option<T> {
